@@ -1,0 +1,139 @@
+"""What every cluster test stands on.
+
+Run inside the cluster's network namespace: `dev/cluster/devcluster exec -- pytest tests/cluster`
+(`make test` does). The operator is installed once by Helm, as a user does it. Every test gets its
+own namespace, which enforces the restricted Pod Security profile; on failure its objects, events
+and logs are printed; afterwards the namespace must go away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.kube import Kube, KubectlError, WaitTimeoutError
+
+ROOT = Path(__file__).parents[2]
+DEVCLUSTER = ROOT / "dev/cluster/devcluster"
+OPERATOR_NAMESPACE = "finetune-system"
+NAMESPACE_GONE_WITHIN = 180  # s: a trainer's termination grace is 120 s
+
+failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[failed] = item.stash.get(failed, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster() -> dict[str, Any]:
+    """`devcluster status --json` of the cluster that we are inside."""
+    status = subprocess.run(
+        [DEVCLUSTER, "status", "--json"], capture_output=True, text=True, timeout=60, check=False
+    )
+    if status.returncode != 0:
+        pytest.exit(f"no cluster: run `make cluster-up` first ({status.stderr.strip()})", 2)
+    found: dict[str, Any] = json.loads(status.stdout)
+    return found
+
+
+@pytest.fixture(scope="session")
+def images() -> Path:
+    """The values file that `make images` writes: every image by its digest."""
+    path = ROOT / "build/images.json"
+    if not path.exists():
+        pytest.exit("no images: run `make images` first", 2)
+    return path
+
+
+def helm(*arguments: str, timeout: float = 300) -> str:
+    """Standard output of `helm ARGUMENTS`; AssertionError with its complaint when it fails."""
+    command = ["helm", "--namespace", OPERATOR_NAMESPACE, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    assert ended.returncode == 0, f"{' '.join(map(str, command))}: {ended.stderr}"
+    return ended.stdout
+
+
+def install(images: Path, *more: str) -> str:
+    return helm(
+        "upgrade", "--install", "finetune-operator", str(ROOT / "charts/finetune-operator"),
+        "--create-namespace", "--values", str(images), "--wait", "--timeout", "4m", *more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: dict[str, Any], images: Path) -> Kube:
+    """The operator, installed by Helm and ready; kubectl in its namespace."""
+    install(images)
+    return Kube(OPERATOR_NAMESPACE)
+
+
+@pytest.fixture
+def bare(request: pytest.FixtureRequest, cluster: dict[str, Any]) -> Iterator[Kube]:
+    """An own namespace under the restricted profile, with or without an operator."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    kube = Kube(f"t-{name[:40].strip('-')}-{os.getpid()}")
+    Kube("").apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": kube.namespace,
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        }
+    )
+    yield kube
+    if request.node.stash.get(failed, False):
+        dump(kube)
+    try:
+        Kube("").delete("namespace", kube.namespace, wait=NAMESPACE_GONE_WITHIN)
+    except (KubectlError, WaitTimeoutError, subprocess.TimeoutExpired):
+        dump(kube)
+        raise
+
+
+@pytest.fixture
+def kube(operator: Kube, bare: Kube) -> Kube:
+    """An own namespace under the restricted profile; the operator runs."""
+    return bare
+
+
+def dump(kube: Kube) -> None:
+    """Prints all there is to know about a namespace and the operator; never raises."""
+    print(f"\n===== {kube.namespace}", file=sys.stderr)
+    kinds = "finetunejobs,inferenceworkspaces,inferencerevisions,jobs,deployments,services,pvc,pods"
+    tell(kube, "get", kinds, "-o", "wide")
+    tell(kube, "get", "events", "--sort-by=.lastTimestamp")
+    tell(kube, "get", "finetunejobs,inferenceworkspaces", "-o", "yaml")
+    try:
+        pods = [pod["metadata"]["name"] for pod in kube.list("pods")]
+    except KubectlError:
+        pods = []
+    for pod in pods:
+        tell(kube, "describe", "pod", pod)
+        tell(kube, "logs", pod, "--all-containers", "--prefix", "--tail=100")
+    operator = Kube(OPERATOR_NAMESPACE)
+    tell(operator, "logs", "deployment/finetune-operator", "--tail=200")
+    tell(operator, "logs", "deployment/finetune-operator", "--tail=50", "--previous")
+
+
+def tell(kube: Kube, *arguments: str) -> None:
+    try:
+        answer = kube.run(*arguments)
+    except (KubectlError, subprocess.TimeoutExpired) as error:
+        answer = str(error)
+    print(f"--- kubectl {' '.join(arguments)}\n{answer}", file=sys.stderr)
