@@ -1,0 +1,1 @@
+"""What runs inside the containers: fetch, check, train, publish and serve."""

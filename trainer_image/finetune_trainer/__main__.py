@@ -1,0 +1,61 @@
+"""`python -m finetune_trainer COMMAND`: a table of commands, a file each.
+
+A command's module offers `add_arguments(parser)` and `run(arguments)`. `run` returns the
+termination message of success and raises a TrainerError otherwise. Only the chosen module is
+imported, so that fetch and publish never load torch.
+"""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from finetune_trainer.errors import PreemptedError, TrainerError
+from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.manifest import Failure
+from finetune_trainer.termination import write_termination_message
+
+COMMANDS = {
+    "fetch": ("finetune_trainer.fetch", "copy a model or a dataset into the workspace"),
+    "check": ("finetune_trainer.check", "refuse in seconds what could not be trained"),
+    "train": ("finetune_trainer.launch", "train, evaluate and write output/"),
+    "publish": ("finetune_trainer.publish", "push output/ to a registry"),
+    "serve": ("finetune_trainer.serve", "answer OpenAI-compatible requests"),
+}
+
+log = logging.getLogger("finetune_trainer")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code after writing the termination message."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    name = argv[0] if argv else ""
+    if name not in COMMANDS:
+        lines = [f"  {command:8} {text}" for command, (_, text) in COMMANDS.items()]
+        print("usage: python -m finetune_trainer COMMAND …", *lines, sep="\n", file=sys.stderr)
+        return 0 if name in ("-h", "--help") else ExitCode.CONFIGURATION_ERROR
+    module_name, text = COMMANDS[name]
+    module = importlib.import_module(module_name)
+    parser = argparse.ArgumentParser(f"python -m finetune_trainer {name}", description=text)
+    module.add_arguments(parser)
+    arguments = parser.parse_args(argv[1:])
+    try:
+        message = module.run(arguments)
+    except TrainerError as error:
+        log.error("%s: %s", error.exit_code.reason, error)
+        step = error.step if isinstance(error, PreemptedError) else None
+        write_termination_message(
+            Failure(reason=error.exit_code.reason, message=str(error), step=step)
+        )
+        return error.exit_code
+    if message is not None:
+        print(message.model_dump_json(exclude_none=True))
+        write_termination_message(message)
+    return ExitCode.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""The ways a command may fail, one exception for each exit code.
+
+The message of each reaches the user unchanged, so it says what was wrong, where, and what to do.
+"""
+
+from typing import ClassVar
+
+from finetune_trainer.exit_codes import ExitCode
+
+
+class TrainerError(Exception):
+    """An end that has an exit code of its own; raise one of the subclasses."""
+
+    exit_code: ClassVar[ExitCode]
+
+
+class ConfigurationError(TrainerError):
+    """The recipe asks for what cannot work."""
+
+    exit_code = ExitCode.CONFIGURATION_ERROR
+
+
+class DataError(TrainerError):
+    """The data cannot be used; names file and line where there is one."""
+
+    exit_code = ExitCode.DATA_ERROR
+
+
+class OutOfMemoryError(TrainerError):
+    """Memory ran out; says what to lower."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
+
+
+class PreemptedError(TrainerError):
+    """SIGTERM arrived; `step` is the optimizer step of the checkpoint that was saved."""
+
+    exit_code = ExitCode.PREEMPTED
+
+    def __init__(self, message: str, step: int) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class DivergedError(TrainerError):
+    """The loss became NaN or infinite."""
+
+    exit_code = ExitCode.DIVERGED
+
+
+class SupersededError(TrainerError):
+    """A later attempt owns the volume."""
+
+    exit_code = ExitCode.SUPERSEDED
+
+
+class PeerLostError(TrainerError):
+    """Another process of the same attempt went away."""
+
+    exit_code = ExitCode.PEER_LOST
+
+
+class UnavailableError(TrainerError):
+    """Something outside the container is missing for now."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class CredentialsRefusedError(TrainerError):
+    """A hub or registry answered 401 or 403."""
+
+    exit_code = ExitCode.CREDENTIALS_REFUSED

@@ -1,0 +1,166 @@
+"""What the containers say about their work: progress, termination messages, completion manifest.
+
+The operator imports these models: pydantic only. JSON is camelCase, as in the FineTuneJob.
+"""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from finetune_trainer.recipe import JobIdentity
+
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?$"
+
+TERMINATION_MESSAGE_LIMIT = 4096
+"""Bytes; the kubelet cuts a longer message."""
+
+
+class Message(BaseModel):
+    """Frozen, camelCase in JSON. Unknown members are kept out: both sides ship together."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+    )
+
+
+class Stage(StrEnum):
+    """What the train container is doing."""
+
+    LOADING = "Loading"
+    TRAINING = "Training"
+    EVALUATING = "Evaluating"
+
+
+class ArtifactKind(StrEnum):
+    """What was trained: an adapter for the base model, or a whole model."""
+
+    ADAPTER = "Adapter"
+    MODEL = "Model"
+
+
+class Progress(Message):
+    """Posted by rank 0 every few seconds; never needed for correctness."""
+
+    attempt: int = Field(ge=1)
+    stage: Stage
+    step: int = Field(ge=0)
+    total_steps: int = Field(ge=0)
+    loss: float | None = None
+    validation_loss: float | None = None
+    learning_rate: float | None = None
+    tokens_per_second: float | None = None
+    remaining_seconds: int | None = None
+
+
+class Failure(Message):
+    """How a command failed: `reason` is that of the exit code."""
+
+    reason: str
+    message: str
+    step: int | None = None
+    """The checkpoint that was saved, when reason is Preempted."""
+
+
+class Fetched(Message):
+    """End of `fetch`; also inputs/<name>.json together with storageUri."""
+
+    digest: str = Field(pattern=DIGEST_PATTERN)
+    revision: str = ""
+    """The commit or digest that the given revision or tag resolved to; empty if there is none."""
+
+
+class Lengths(Message):
+    """Tokens of the examples, before truncation."""
+
+    median: int
+    p90: int
+    maximum: int
+    truncated: int
+    """Examples longer than training.maxLength, cut at their end."""
+
+
+class Checked(Message):
+    """End of `check`; also prepared.json."""
+
+    dataset_digest: str = Field(pattern=DIGEST_PATTERN)
+    dataset_format: str
+    train_examples: int
+    validation_examples: int
+    train_tokens: int
+    supervised_tokens: int
+    lengths: Lengths
+    steps_per_epoch: int
+    total_steps: int
+
+
+class Metrics(BaseModel):
+    """Results on held-out data, as decimal strings, named as in FineTuneJob's evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    Loss: str = Field(pattern=DECIMAL_PATTERN)
+
+
+class Evaluation(Message):
+    """The same measurement of the base model and of the tuned one."""
+
+    base: Metrics
+    tuned: Metrics
+
+
+class Trained(Message):
+    """End of `train` on rank 0."""
+
+    step: int
+    total_steps: int
+    loss: float
+    """Mean loss of the last optimizer steps that were logged."""
+    evaluation: Evaluation | None = None
+    """None when nothing was held out."""
+    completion_digest: str = Field(pattern=DIGEST_PATTERN)
+    """sha256 of completion.json."""
+
+
+class Published(Message):
+    """End of `publish`; repeats what `train` said, so that a lost train pod loses nothing."""
+
+    uri: str
+    """oci://host/repository@sha256:…"""
+    bytes: int
+    kind: ArtifactKind
+    completion: Trained
+
+
+class FileDigest(Message):
+    """A file of output/, its path relative to output/ with forward slashes."""
+
+    path: str
+    bytes: int
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class CompletionManifest(Message):
+    """output/completion.json: written last; its presence means that training is complete."""
+
+    job: JobIdentity
+    attempt: int
+    kind: ArtifactKind
+    base_model: str
+    """storageUri of the base model."""
+    base_model_revision: str
+    base_model_digest: str
+    recipe_digest: str = Field(pattern=DIGEST_PATTERN)
+    dataset_digest: str = Field(pattern=DIGEST_PATTERN)
+    step: int
+    total_steps: int
+    loss: float
+    evaluation: Evaluation | None
+    files: list[FileDigest]

@@ -1,0 +1,249 @@
+"""The recipe: exactly what one run does. The operator writes it, the trainer obeys it.
+
+Spelled as in the FineTuneJob (camelCase in JSON), but with every choice made: no `Auto` that only
+a cluster could answer, no default left open. Only `precision: Auto` stays a word, because nothing
+but the container sees which number formats its processor has.
+
+This module is imported by the operator: pydantic only.
+"""
+
+import hashlib
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from finetune_trainer.errors import ConfigurationError
+
+
+class Task(StrEnum):
+    """What the model is taught to say: see tasks/."""
+
+    CHAT = "Chat"
+    INSTRUCTION = "Instruction"
+    COMPLETION = "Completion"
+
+
+class DatasetFormat(StrEnum):
+    """How a line of the data is laid out: see data/formats.py."""
+
+    AUTO = "Auto"
+    OPENAI_CHAT = "OpenAIChat"
+    ALPACA = "Alpaca"
+    TEXT = "Text"
+
+
+class MethodType(StrEnum):
+    """Which parameters are trained: see methods/."""
+
+    LORA = "LoRA"
+    FULL = "Full"
+
+
+class TargetModulesPreset(StrEnum):
+    """Named sets of modules that LoRA adapts."""
+
+    ALL_LINEAR = "AllLinear"
+
+
+class Schedule(StrEnum):
+    """How the learning rate goes on after warm-up."""
+
+    COSINE = "Cosine"
+    LINEAR = "Linear"
+    CONSTANT = "Constant"
+
+
+class Precision(StrEnum):
+    """Number format of the frozen weights and of the arithmetic; trained tensors are FP32."""
+
+    AUTO = "Auto"
+    FP32 = "FP32"
+    BF16 = "BF16"
+
+
+class Device(StrEnum):
+    """Where the run computes; the operator has resolved Auto."""
+
+    CPU = "CPU"
+    GPU = "GPU"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+    )
+
+
+class JobIdentity(_Frozen):
+    """Whose run this is; written into checkpoints, model card and completion manifest."""
+
+    namespace: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    generation: int = Field(ge=1)
+
+
+class Model(_Frozen):
+    """The base model: fetched into inputs/model before the run."""
+
+    storage_uri: str = Field(min_length=1)
+    revision: str = ""
+
+
+class Source(_Frozen):
+    """One dataset: fetched into inputs/train-<i> or inputs/validation-<i>."""
+
+    storage_uri: str = Field(min_length=1)
+
+
+class Dataset(_Frozen):
+    """What is learned from, and what the result is measured on."""
+
+    train: Annotated[list[Source], Field(min_length=1, max_length=16)]
+    validation: Annotated[list[Source], Field(max_length=16)] = Field(default_factory=list)
+    validation_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the examples of `train` held out instead; 0 where `validation` is given."""
+    format: DatasetFormat
+
+    @model_validator(mode="after")
+    def _one_way_to_hold_out(self) -> Self:
+        if self.validation and self.validation_fraction:
+            raise ValueError("dataset.validation and dataset.validationFraction exclude each other")
+        return self
+
+
+class LoRA(_Frozen):
+    """Low-rank adaptation; names as in PEFT."""
+
+    rank: int = Field(ge=1, le=1024)
+    alpha: int = Field(ge=1, le=4096)
+    dropout: float = Field(ge=0.0, lt=1.0)
+    target_modules_preset: TargetModulesPreset
+    target_modules: list[str] = Field(default_factory=list)
+    """Suffixes of module names, for example q_proj; when given, the preset is not used."""
+
+
+class Method(_Frozen):
+    """A type and the member of its name."""
+
+    type: MethodType
+    lora: LoRA | None = None
+
+    @model_validator(mode="after")
+    def _member_of_its_name(self) -> Self:
+        if (self.type is MethodType.LORA) != (self.lora is not None):
+            raise ValueError("method.lora is given exactly when method.type is LoRA")
+        return self
+
+
+class Training(_Frozen):
+    """The optimization itself."""
+
+    epochs: int = Field(ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stops earlier than `epochs` would; the schedule ends there too."""
+    learning_rate: float = Field(gt=0.0, le=1.0)
+    schedule: Schedule
+    warmup_steps: int = Field(ge=0)
+    max_length: int = Field(ge=8)
+    """Tokens of one sequence: of an example when not packing, of a pack of examples otherwise."""
+    packing: bool
+    tokens_per_batch: int = Field(ge=8)
+    """Tokens of one optimizer step over all processes: tokensPerBatch // maxLength sequences."""
+    precision: Precision
+    seed: int = Field(ge=0, lt=2**32)
+
+    @property
+    def sequences_per_batch(self) -> int:
+        """Sequences of one optimizer step over all processes."""
+        return self.tokens_per_batch // self.max_length
+
+
+class Compute(_Frozen):
+    """How many processes share a step: one for each GPU, or one for each node without GPUs."""
+
+    device: Device
+    nodes: int = Field(ge=1)
+    gpus_per_node: int = Field(ge=0)
+
+    @property
+    def processes_per_node(self) -> int:
+        return max(1, self.gpus_per_node)
+
+    @property
+    def world_size(self) -> int:
+        return self.nodes * self.processes_per_node
+
+    @model_validator(mode="after")
+    def _gpus_on_gpu_only(self) -> Self:
+        if (self.device is Device.GPU) != (self.gpus_per_node > 0):
+            raise ValueError("compute.gpusPerNode is above 0 exactly when compute.device is GPU")
+        return self
+
+
+class Checkpoint(_Frozen):
+    """When checkpoints are written and how many are kept."""
+
+    interval_steps: int = Field(ge=1)
+    interval_seconds: int = Field(ge=1)
+    keep: int = Field(ge=1)
+
+
+class Recipe(_Frozen):
+    """Exactly what one run does."""
+
+    job: JobIdentity
+    model: Model
+    task: Task
+    dataset: Dataset
+    method: Method
+    training: Training
+    compute: Compute
+    checkpoint: Checkpoint
+
+    def canonical_json(self) -> str:
+        """The same text for the same recipe, whoever writes it."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """`sha256:…` of the whole recipe."""
+        return _digest(self.model_dump(mode="json"))
+
+    def training_digest(self) -> str:
+        """`sha256:…` of what decides the numbers: a checkpoint of another one is not resumed.
+
+        Left out: who runs it, on how many processes, and when checkpoints are written.
+        """
+        return _digest(self.model_dump(mode="json", exclude={"job", "compute", "checkpoint"}))
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check the recipe file.
+
+    Raises:
+        ConfigurationError: the file is missing, not JSON, or not a recipe; names each field.
+    """
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except ValidationError as error:
+        details = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg']}"
+            for item in error.errors(include_url=False)
+        )
+        raise ConfigurationError(f"{path.name} is not a recipe: {details}") from error

@@ -1,0 +1,29 @@
+"""The last words of a container: one JSON object where the kubelet looks for it."""
+
+import os
+from pathlib import Path
+
+from finetune_trainer.manifest import TERMINATION_MESSAGE_LIMIT, Failure, Message
+
+PATH_VARIABLE = "FINETUNE_TERMINATION_LOG"
+DEFAULT_PATH = "/dev/termination-log"
+
+
+def write_termination_message(message: Message) -> None:
+    """Write the message; without a kubelet (no such file) it is only printed by the caller."""
+    path = Path(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
+    if PATH_VARIABLE in os.environ or path.exists():
+        path.write_text(fit(message), encoding="utf-8")
+
+
+def fit(message: Message) -> str:
+    """The message as JSON of at most 4096 bytes: a long failure text is cut in its middle."""
+    text = message.model_dump_json(exclude_none=True)
+    if not isinstance(message, Failure):
+        return text
+    kept = len(message.message)
+    while len(text.encode()) > TERMINATION_MESSAGE_LIMIT:
+        kept = kept * 3 // 4
+        cut = message.message[: kept // 2] + " … " + message.message[-(kept - kept // 2) :]
+        text = message.model_copy(update={"message": cut}).model_dump_json(exclude_none=True)
+    return text
