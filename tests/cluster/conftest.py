@@ -120,7 +120,7 @@ def dump(kube: Kube) -> None:
     tell(kube, "get", "events", "--sort-by=.lastTimestamp")
     tell(kube, "get", "finetunejobs,inferenceworkspaces", "-o", "yaml")
     try:
-        pods = [pod["metadata"]["name"] for pod in kube.list("pods")]
+        pods = [pod["metadata"]["name"] for pod in kube.items("pods")]
     except KubectlError:
         pods = []
     for pod in pods:

@@ -75,7 +75,7 @@ class Kube:
     def exists(self, resource: str, name: str) -> bool:
         return bool(self.run("get", resource, name, "--ignore-not-found", "-o", "name"))
 
-    def list(self, resource: str, selector: str = "") -> list[Object]:
+    def items(self, resource: str, selector: str = "") -> list[Object]:
         found = self.run("get", resource, "-o", "json", "--selector", selector)
         items: list[Object] = json.loads(found)["items"]
         return items
@@ -191,7 +191,7 @@ def _snapshots(watching: subprocess.Popen[str], end: float) -> Iterator[dict[str
             return
         if event is None:  # kubectl ended
             if watching.wait() != 0:
-                raise KubectlError(tuple(map(str, watching.args)), "the watch failed")
+                raise KubectlError(("get", "--watch"), "ended with an error, told above")
             return
         name = event["object"]["metadata"]["name"]
         if event["type"] == "DELETED":
