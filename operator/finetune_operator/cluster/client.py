@@ -1,0 +1,222 @@
+"""A small client of the API server: JSON in and out, server-side apply, time-outs, retries.
+
+Every request it makes may be repeated without harm (reads, applies under fixed names, deletions
+of one uid, status patches of one resourceVersion), so all of them are retried alike: by the class
+of the error, and never past the deadline of the call.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+
+from finetune_operator.cluster import errors, metrics
+from finetune_operator.cluster.connection import Connection
+from finetune_operator.cluster.merge_patch import merge_patch
+from finetune_operator.domain.actions import Delete, JsonObject
+from finetune_operator.domain.kinds import BY_MANIFEST, Kind
+
+FIELD_MANAGER = "finetune-operator"
+CALL_SECONDS = 30.0
+"""Deadline of a call, its retries included; an API server answers or cancels within 60 s."""
+ATTEMPT_SECONDS = 10.0
+FIRST_RETRY_SECONDS = 0.1
+LIST_CHUNK = 500
+"""Objects per page, as client-go's informers ask for."""
+MAXIMUM_CONNECTIONS = 32
+
+
+def path_of(kind: Kind, namespace: str | None, name: str = "", subresource: str = "") -> str:
+    """The URL path of an object, or of a collection when no name is given."""
+    parts = ["apis" if kind.group else "api", kind.api_version]
+    if kind.namespaced and namespace:
+        parts += ["namespaces", quote(namespace)]
+    parts += [kind.plural, *(quote(part) for part in (name, subresource) if part)]
+    return "/" + "/".join(parts)
+
+
+class Client:
+    """One session with the API server, to be used as an async context manager."""
+
+    def __init__(self, connection: Connection, call_seconds: float = CALL_SECONDS) -> None:
+        self._connection = connection
+        self._call_seconds = call_seconds
+        self._host = urlsplit(connection.url).netloc
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=self._connection.ssl_context(), limit=MAXIMUM_CONNECTIONS
+            ),
+            headers={"User-Agent": FIELD_MANAGER, "Accept": "application/json"},
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> JsonObject | None:
+        """The object as it is now, or None if there is none."""
+        try:
+            return await self._request("GET", path_of(kind, namespace, name))
+        except errors.NotFoundError:
+            return None
+
+    async def list_objects(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+    ) -> list[JsonObject]:
+        """All objects that match both selectors, of one namespace or of all."""
+        query = {"limit": str(LIST_CHUNK)}
+        query |= {"labelSelector": labels} if labels else {}
+        query |= {"fieldSelector": fields} if fields else {}
+        found: list[JsonObject] = []
+        while True:
+            page = await self._request("GET", path_of(kind, namespace), query=query)
+            found += page.get("items") or []
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return found
+            query["continue"] = token
+
+    async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:
+        """Server-side apply: creates the object or changes the fields that are ours."""
+        kind = BY_MANIFEST[manifest["apiVersion"], manifest["kind"]]
+        metadata = manifest["metadata"]
+        return await self._request(
+            "PATCH",
+            path_of(kind, metadata.get("namespace"), metadata["name"]),
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            body=manifest,
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def patch_status(self, kind: Kind, live: JsonObject, status: JsonObject) -> bool:
+        """Makes `status` the status of the object read as `live`; False if it is so already.
+
+        Raises:
+            ConflictError: the object has changed since it was read.
+        """
+        patch = merge_patch(live.get("status") or {}, status)
+        if not patch:
+            return False
+        metadata = live["metadata"]
+        await self._request(
+            "PATCH",
+            path_of(kind, metadata.get("namespace"), metadata["name"], "status"),
+            query={"fieldManager": FIELD_MANAGER},
+            body={"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch},
+            content_type="application/merge-patch+json",
+        )
+        return True
+
+    async def delete(self, target: Delete) -> None:
+        """Deletes that very object, its dependents in the background; gone already is well.
+
+        An object of another uid that has taken the name is left alone.
+        """
+        options: JsonObject = {
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": target.uid},
+        }
+        if target.force:
+            options["gracePeriodSeconds"] = 0
+        path = path_of(target.kind, target.namespace, target.name)
+        try:
+            await self._request("DELETE", path, body=options)
+        except (errors.NotFoundError, errors.ConflictError):
+            return
+
+    async def get_path(self, path: str) -> JsonObject:
+        """What the server answers at a path that is no object, such as its signing keys."""
+        return await self._request("GET", path)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> JsonObject:
+        data = None if body is None else json.dumps(body).encode()
+        deadline = time.monotonic() + self._call_seconds
+        delay = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                return await self._attempt(method, path, query, data, content_type)
+            except errors.ApiError as error:
+                # Half fixed, half random, so that many waiters do not come back together.
+                pause = error.retry_after or delay * (0.5 + random.random() / 2)  # noqa: S311
+                if not error.retriable or time.monotonic() + pause >= deadline:
+                    raise
+            await asyncio.sleep(pause)
+            delay *= 2
+
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        data: bytes | None,
+        content_type: str,
+    ) -> JsonObject:
+        if self._session is None:
+            raise RuntimeError("the client is used outside its context")
+        headers = {"Content-Type": content_type}
+        if authorization := self._connection.authorization():
+            headers["Authorization"] = authorization
+        started = time.monotonic()
+        status = 0
+        try:
+            async with self._session.request(
+                method,
+                self._connection.url + path,
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=ATTEMPT_SECONDS),
+            ) as response:
+                status = response.status
+                text = await response.text()
+                wait = response.headers.get("Retry-After")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise errors.UnavailableError(
+                f"{method} {path}: {str(error) or type(error).__name__}"
+            ) from error
+        finally:
+            code = str(status) if status else "<error>"
+            metrics.REQUESTS.labels(code, method, self._host).inc()
+            metrics.REQUEST_SECONDS.labels(method, self._host).observe(time.monotonic() - started)
+        if status >= 400:
+            retry_after = float(wait) if wait and wait.isdigit() else None
+            raise errors.from_status(status, _reason(text), retry_after)
+        answer: JsonObject = json.loads(text)
+        return answer
+
+
+def _reason(text: str) -> str:
+    """The message of a Status object, or the text itself from a proxy in between."""
+    try:
+        message = json.loads(text).get("message")
+    except (ValueError, AttributeError):
+        message = None
+    return str(message or text[:500])

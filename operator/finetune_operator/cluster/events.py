@@ -1,0 +1,67 @@
+"""Records Kubernetes events, each under a name made from what it says.
+
+The same event of the same object is one Event whose count rises, so that a repeat never fills
+the namespace. Failing to record is logged and nothing more: conditions are the truth.
+"""
+
+import hashlib
+import logging
+from collections import OrderedDict
+from datetime import UTC, datetime
+
+from finetune_operator.cluster.client import FIELD_MANAGER, Client
+from finetune_operator.cluster.errors import ApiError
+from finetune_operator.domain.actions import Event, JsonObject
+
+REMEMBERED = 4096
+MESSAGE_LIMIT = 1024
+"""Characters; the API server refuses longer messages of events."""
+
+_log = logging.getLogger(__name__)
+
+
+class EventRecorder:
+    """Writes events about our own objects, in their namespaces."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._seen: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        """Name of the Event → how often it happened, and first when."""
+
+    async def record(self, subject: JsonObject, event: Event, now: datetime) -> None:
+        """Creates the Event, or raises its count. Never raises an ApiError."""
+        manifest = self._manifest(subject, event, now)
+        try:
+            await self._client.apply(manifest)
+        except ApiError as error:
+            _log.warning("event %s was not recorded: %s", event.reason, error)
+
+    def _manifest(self, subject: JsonObject, event: Event, now: datetime) -> JsonObject:
+        metadata = subject["metadata"]
+        identity = f"{metadata['uid']}/{event.reason}/{event.message}"
+        name = f"{metadata['name']}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+        moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        count, first = self._seen.pop(name, (0, moment))
+        self._seen[name] = (count + 1, first)
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": metadata["namespace"]},
+            "involvedObject": {
+                "apiVersion": subject["apiVersion"],
+                "kind": subject["kind"],
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+            "type": "Warning" if event.warning else "Normal",
+            "reason": event.reason,
+            "message": event.message[:MESSAGE_LIMIT],
+            "source": {"component": FIELD_MANAGER},
+            "reportingComponent": FIELD_MANAGER,
+            "count": count + 1,
+            "firstTimestamp": first,
+            "lastTimestamp": moment,
+        }

@@ -1,0 +1,43 @@
+"""What a decision asks the cluster to do. Each action may be carried out twice without harm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_operator.domain.kinds import Kind
+
+JsonObject = dict[str, Any]
+"""A Kubernetes object as JSON; read through typed views, written by pure builders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of a whole object under its deterministic name."""
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Deletes the object with this uid, and nothing that has since taken its name."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    uid: str
+    force: bool = False
+    """Without grace: for a pod on a node that no longer answers."""
+
+
+Action = Apply | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person should know; recorded only once the status that says so is stored."""
+
+    reason: str
+    """CamelCase, from a closed set."""
+
+    message: str
+    warning: bool = False

@@ -1,0 +1,46 @@
+"""What an installation may set, from environment variables that the chart writes."""
+
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+PREFIX = "FINETUNE_"
+
+
+class Settings(BaseModel):
+    """`FINETUNE_PROBE_PORT=8081` sets `probe_port`; an unknown FINETUNE_ variable is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    progress_url: str = ""
+    """Where trainer pods reach this operator, `http://host:8090`; empty: no live progress."""
+
+    progress_port: int = Field(default=8090, ge=0, le=65535)
+    """The progress endpoint's port; 0 takes a free one."""
+
+    metrics_port: int = Field(default=8080, ge=0, le=65535)
+    """The metrics' port; 0 takes a free one."""
+
+    probe_port: int = Field(default=8081, ge=0, le=65535)
+    """The probes' port; 0 takes a free one."""
+
+    resync_seconds: float = Field(default=600.0, gt=0)
+    """How often everything is looked at again, in case a change was not seen."""
+
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Reads the settings.
+
+        Raises:
+            pydantic.ValidationError: a value or a name is not understood.
+        """
+        given = {
+            name.removeprefix(PREFIX).lower(): value
+            for name, value in environment.items()
+            if name.startswith(PREFIX)
+        }
+        return TypeAdapter(cls).validate_strings(given)

@@ -1,0 +1,20 @@
+"""What every controller is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.events import EventRecorder
+from finetune_operator.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Built once by main; tests build it with a clock of their own."""
+
+    client: Client
+    recorder: EventRecorder
+    settings: Settings
+    now: Callable[[], datetime]
+    """The time in UTC."""
