@@ -1,0 +1,1 @@
+"""The finetune.dev operator: FineTuneJobs in, models that answer out."""

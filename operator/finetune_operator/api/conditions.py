@@ -1,0 +1,257 @@
+"""Conditions: the truth about an object for programs, in a closed set of words."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from finetune_operator.api.base import ApiModel
+from finetune_operator.api.text import Time
+
+
+class ConditionType(StrEnum):
+    """What a condition is about; `meaning` is what status True says."""
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    ACCEPTED = "Accepted", "The job can be carried out as written; from now on spec is fixed."
+    ADMITTED = "Admitted", "It is the job's turn: all of its pods may be created."
+    NODES_READY = "NodesReady", "Every pod of the attempt has a node."
+    STARTED = (
+        "Started",
+        "The first pod of the job was created, fetching included; stays True for ever.",
+    )
+    TRAINED = "Trained", "Training is complete; the output lies in the volume."
+    EVALUATED = "Evaluated", "Base and tuned model were measured on held-out data."
+    PUBLISHED = "Published", "The image is pushed and, if asked for, published."
+    SUSPENDED = "Suspended", "spec.suspend is obeyed: no pod of the job runs."
+    SUCCEEDED = "Succeeded", "The job is over and everything asked for is there."
+    FAILED = "Failed", "The job is over without a result."
+    RECONCILING = "Reconciling", "Work is under way (kstatus: InProgress)."
+    STALLED = "Stalled", "Nothing goes on until a person changes something (kstatus: Failed)."
+    READY = "Ready", "InferenceWorkspace: every revision with traffic answers."
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is: `meaning`, and `remedy` where a person can do something."""
+
+    def __new__(cls, value: str, meaning: str, remedy: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        member.remedy = remedy
+        return member
+
+    meaning: str
+    remedy: str
+
+    # The way of a job.
+    ACCEPTED = "Accepted", "The job was checked and its recipe is fixed."
+    PREPARING = "Preparing", "Model and data are being fetched and checked."
+    WAITING_FOR_TURN = (
+        "WaitingForTurn",
+        "Another job of several nodes is starting; whole jobs start one at a time.",
+        "Wait, or suspend the job that the message names.",
+    )
+    ADMITTED = "Admitted", "The job may create its pods."
+    SCHEDULED = "Scheduled", "Every pod has a node."
+    STARTING = "Starting", "Pods are being created, or their containers are not running yet."
+    TRAINING = "Training", "The attempt is running."
+    TRAINED = "Trained", "The completion manifest was written and read."
+    EVALUATED = "Evaluated", "Both losses are in status.evaluation."
+    NOTHING_HELD_OUT = (
+        "NothingHeldOut",
+        "There was no held-out example to measure on.",
+        "Give dataset.validation, or a larger dataset.validationFraction.",
+    )
+    PUBLISHING = "Publishing", "The output is being pushed or published."
+    PUBLISHED = "Published", "The result is where spec.output and spec.publish say."
+    SUSPENDED = "Suspended", "spec.suspend is true.", "Set spec.suspend to false to go on."
+    RESUMED = "Resumed", "spec.suspend was set to false."
+    SUCCEEDED = "Succeeded", "Everything asked for is there."
+    IN_PROGRESS = "InProgress", "Nothing stands in the way; the phase says how far it is."
+    FINISHED = "Finished", "There is nothing left to do."
+    PENDING = "Pending", "What this condition speaks of has not been reached yet."
+
+    # Waiting for something outside.
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        "No node can take a pod; the message is the scheduler's.",
+        "Lower podTemplate.resources or nodes, fix nodeSelector, or add nodes.",
+    )
+    IMAGE_PULL = (
+        "ImagePull",
+        "The kubelet cannot pull an image.",
+        "Fix the image of the FineTuneClass or podTemplate.imagePullSecrets.",
+    )
+    VOLUME_PENDING = (
+        "VolumePending",
+        "The PersistentVolumeClaim has no volume yet.",
+        "Fix checkpoint.volumeClaim: storageClassName, accessModes, size.",
+    )
+    VOLUME_MISSING = (
+        "VolumeMissing",
+        "A pvc:// source names a PersistentVolumeClaim that does not exist.",
+        "Create it, or fix storageUri.",
+    )
+    SECRET_MISSING = (
+        "SecretMissing",
+        "A Secret that is to be mounted, or a key of it, does not exist.",
+        "Create it, or fix credentialsSecretRef.",
+    )
+    QUOTA_EXCEEDED = (
+        "QuotaExceeded",
+        "A ResourceQuota of the namespace does not allow the pods.",
+        "Free quota, lower podTemplate.resources, or ask for more.",
+    )
+    PODS_FORBIDDEN = (
+        "PodsForbidden",
+        "The API server refuses the pods for another reason; the message is its own.",
+        "Do what the message says; often a policy of the cluster or a missing ServiceAccount.",
+    )
+    CONTAINER_CANNOT_START = (
+        "ContainerCannotStart",
+        "The kubelet cannot start a container; the message is its own.",
+        "Do what the message says.",
+    )
+    NODE_LOST = (
+        "NodeLost",
+        "A node stopped answering; the attempt goes on elsewhere.",
+    )
+    UNAVAILABLE = (
+        "Unavailable",
+        "A hub, a registry or the network is missing for now; it is tried again.",
+        "Wait, or bring it back; the message names it.",
+    )
+    KAITO_MISSING = (
+        "KAITOMissing",
+        "The cluster does not know KAITO's Workspace.",
+        "Install KAITO, or publish to type Workspace.",
+    )
+
+    # The job as written cannot be carried out.
+    CLASS_NOT_FOUND = (
+        "ClassNotFound",
+        "The FineTuneClass does not exist.",
+        "Create it, or fix spec.className; `kubectl get finetuneclasses` lists them.",
+    )
+    NOT_ALLOWED = (
+        "NotAllowed",
+        "The FineTuneClass does not allow it.",
+        "Change what the message names, or ask the platform team.",
+    )
+    NO_DEVICE = (
+        "NoDevice",
+        "No node of the cluster has the device that compute.device asks for.",
+        "Set compute.device to Auto or CPU, or add nodes with GPUs.",
+    )
+    VOLUME_NOT_SHARED = (
+        "VolumeNotShared",
+        "nodes is more than 1 and the storage is known not to be shareable.",
+        "Set checkpoint.volumeClaim.storageClassName to one that several nodes can mount.",
+    )
+    NAME_TAKEN = (
+        "NameTaken",
+        "An object of a name that this one needs exists and belongs to someone else.",
+        "Delete or rename the object that the message names, or choose another name.",
+    )
+
+    # How attempts end; the names of the trainer's exit codes.
+    CONFIGURATION_ERROR = (
+        "ConfigurationError",
+        "The recipe cannot work with this model.",
+        "Change what the message names and create the job again.",
+    )
+    DATA_ERROR = (
+        "DataError",
+        "The data cannot be used; the message names file and line.",
+        "Correct the data and create the job again.",
+    )
+    OUT_OF_MEMORY = (
+        "OutOfMemory",
+        "The memory of the container or of the GPU ran out.",
+        "Lower training.maxLength or tokensPerBatch, or raise podTemplate.resources.limits.memory.",
+    )
+    PREEMPTED = "Preempted", "A pod was asked to leave and saved a checkpoint; free of charge."
+    DISRUPTED = "Disrupted", "A pod was evicted or deleted; free of charge."
+    DIVERGED = (
+        "Diverged",
+        "The loss became infinite or not a number.",
+        "Lower training.learningRate, raise warmupSteps, or use precision FP32.",
+    )
+    SUPERSEDED = "Superseded", "A later attempt took over the volume; free of charge."
+    PEER_LOST = "PeerLost", "Another pod of the attempt went away; its end decides."
+    CREDENTIALS_REFUSED = (
+        "CredentialsRefused",
+        "A hub or registry answered 401 or 403.",
+        "Fix the Secret that the message names, then create the job again.",
+    )
+    TRAINER_FAILED = (
+        "TrainerFailed",
+        "The trainer ended with an error that has no name of its own.",
+        "Read the message and the pod's log.",
+    )
+    RESTART_LIMIT_REACHED = (
+        "RestartLimitReached",
+        "Attempts failed more often than spec.restarts.limit.",
+        "Read the last error in the message; raise the limit if it was the cluster's fault.",
+    )
+
+    # Serving.
+    REVISION_NOT_FOUND = (
+        "RevisionNotFound",
+        "traffic names an InferenceRevision that does not exist.",
+        "Fix spec.traffic; `kubectl get inferencerevisions` lists them.",
+    )
+    NO_REVISION = (
+        "NoRevision",
+        "No InferenceRevision belongs to this workspace yet.",
+        "Publish a FineTuneJob to it.",
+    )
+    OTHER_BASE_MODEL = (
+        "OtherBaseModel",
+        "A revision with traffic was made from another base model.",
+        "Take it out of spec.traffic, or publish it to a workspace of its own.",
+    )
+    RUNTIME_UNAVAILABLE = (
+        "RuntimeUnavailable",
+        "spec.runtime cannot run here.",
+        "Set spec.runtime to Auto, or give the FineTuneClass the image that the message names.",
+    )
+    ROLLING_OUT = "RollingOut", "Pods with the wanted revisions are starting."
+    SERVING = "Serving", "Every revision with traffic answers."
+
+
+class Condition(ApiModel):
+    """One condition, as in metav1."""
+
+    type: Annotated[str, Field(min_length=1, max_length=64)]
+    """What it is about."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: Annotated[str, Field(min_length=1, max_length=64)]
+    """Why, in one word."""
+    message: Annotated[str, Field(max_length=8192)] = ""
+    """Why, for people, and what to do."""
+    observed_generation: int | None = None
+    """metadata.generation that this was said about."""
+    last_transition_time: Time
+    """When status changed last."""
+
+
+Conditions = Annotated[
+    tuple[Condition, ...],
+    Field(
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    ),
+]

@@ -1,0 +1,48 @@
+"""What a job learns from and what it is measured on."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from finetune_operator.api.base import ApiModel
+from finetune_operator.api.cel import Rule, Rules, rules
+from finetune_operator.api.sources import DataSource
+from finetune_operator.api.text import Fraction
+from finetune_trainer.recipe import DatasetFormat
+
+DEFAULT_VALIDATION_FRACTION = "0.05"
+"""Share held out when neither `validation` nor `validationFraction` is given: a result that
+was measured on nothing cannot be judged."""
+
+
+class Dataset(ApiModel):
+    """Training examples, and those held out to measure base and tuned model on."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "!(has(self.validation) && has(self.validationFraction))",
+                "validation and validationFraction exclude each other: name held-out data or"
+                " the share of train to hold out, not both",
+                field=".validationFraction",
+            ),
+        )
+    )
+
+    train: Annotated[tuple[DataSource, ...], Field(min_length=1, max_length=16)]
+    """Sources of the training examples, read in this order. 1 to 16."""
+    validation: Annotated[tuple[DataSource, ...], Field(min_length=1, max_length=16)] | None = None
+    """Sources of the held-out examples. Absent: validationFraction decides."""
+    validation_fraction: (
+        Annotated[
+            Fraction,
+            Rules(Rule("double(self) <= 0.5", "must be at most 0.5: most data is for training")),
+        ]
+        | None
+    ) = None
+    """Share of the training examples to hold out, chosen by training.seed; above 0, at most 0.5.
+    Absent: "0.05" unless `validation` is given."""
+    format: DatasetFormat = DatasetFormat.AUTO
+    """Layout of an example: OpenAIChat (`{"messages": […]}`), Alpaca (`{"instruction", "input",
+    "output"}`), Text (`{"text"}`, or plain text files), or Auto: found out from the first
+    examples. Default: Auto."""

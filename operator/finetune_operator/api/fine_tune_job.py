@@ -1,0 +1,151 @@
+"""FineTuneJob: one training of one model, from sources to an answer."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from finetune_operator.api.base import ApiModel
+from finetune_operator.api.cel import Rule, rules
+from finetune_operator.api.compute import Checkpoint, Compute, Restarts
+from finetune_operator.api.dataset import Dataset
+from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
+from finetune_operator.api.method import Method
+from finetune_operator.api.output import Output, Publish
+from finetune_operator.api.resource import Kind, PrinterColumn, Resource
+from finetune_operator.api.sources import ModelSource
+from finetune_operator.api.text import Name
+from finetune_operator.api.training import Training
+from finetune_trainer.recipe import Task
+
+
+class FineTuneJobSpec(ApiModel):
+    """What is to be trained, on what, where, and where the result goes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "self.compute.nodes == 1"
+                " || 'ReadWriteMany' in self.checkpoint.volumeClaim.accessModes",
+                "nodes is more than 1, so the volume must be shared: set"
+                " checkpoint.volumeClaim.accessModes to [ReadWriteMany] with a storageClassName"
+                " that offers it, or nodes to 1",
+                field=".checkpoint.volumeClaim.accessModes",
+            ),
+            Rule(
+                "(self.training.tokensPerBatch / self.training.maxLength)"
+                " % (self.compute.nodes"
+                " * (self.compute.device == 'GPU' ? self.compute.gpusPerNode : 1)) == 0",
+                "the sequences of a batch (tokensPerBatch / maxLength) must be a multiple of nodes"
+                " (times gpusPerNode on GPU), so that every process has as many: change"
+                " tokensPerBatch",
+                field=".training.tokensPerBatch",
+            ),
+            Rule(
+                "self.publish.type != 'KAITO' || self.method.type != 'Full'",
+                "KAITO serves adapters, and method Full makes a whole model: publish to type"
+                " Workspace, or train with LoRA",
+                field=".publish.type",
+            ),
+            Rule(
+                "self.publish.type != 'KAITO' || self.model.storageUri.startsWith('hf://')",
+                "KAITO fetches the base model by its Hugging Face name: set model.storageUri to"
+                " hf://owner/name, or publish to type Workspace",
+                field=".publish.type",
+            ),
+        )
+    )
+
+    class_name: Name = "default"
+    """FineTuneClass: images, and what the platform team allows. Default: default."""
+    model: ModelSource
+    """The base model."""
+    task: Task
+    """What the model is taught: Chat (conversations; every turn of the assistant), Instruction
+    (an instruction and its answer) or Completion (plain text, every token)."""
+    dataset: Dataset
+    """What it learns from and is measured on."""
+    method: Method = Method()
+    """Which parameters are trained."""
+    training: Training = Training()
+    """How long, how fast and in what portions is learned."""
+    compute: Compute = Compute()
+    """Where it runs."""
+    checkpoint: Checkpoint = Checkpoint()
+    """What is lost at most when a pod is killed."""
+    restarts: Restarts = Restarts()
+    """How often training starts again by itself."""
+    output: Output
+    """The image that the result is pushed as."""
+    publish: Publish = Publish()
+    """Who serves the result."""
+    suspend: bool = False
+    """True: save a checkpoint and give the nodes back; false again: go on from there.
+    Default: false."""
+    cleanup_after_seconds: Annotated[int, Field(ge=0, le=315_360_000)] | None = None
+    """Seconds after the end at which pods, Jobs and the volume are removed; never this object.
+    Absent: they stay until the job is deleted."""
+
+
+ALWAYS_MUTABLE = frozenset({"suspend", "cleanupAfterSeconds"})
+
+_FIXED = (
+    "has(oldSelf.status) && has(oldSelf.status.conditions)"
+    " && oldSelf.status.conditions.exists(c, c.type == 'Accepted' && c.status == 'True')"
+    " && !(oldSelf.spec.suspend"
+    " && !oldSelf.status.conditions.exists(c, c.type == 'Started' && c.status == 'True'))"
+)
+"""Whether spec may change no more: accepted, and not (suspended and never started)."""
+
+
+def _fixed(field: str) -> Rule:
+    return Rule(
+        f"!({_FIXED}) || self.spec.{field} == oldSelf.spec.{field}",
+        f"{field} cannot change once the job is accepted (only suspend and cleanupAfterSeconds"
+        " can): delete the job and create it again, or create another one",
+        field=f".spec.{field}",
+    )
+
+
+class FineTuneJob(Kind):
+    """One training of one model: fetched, trained, kept alive, measured, pushed and published.
+    Creating one is as powerful as creating a Pod in its namespace."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "size(self.metadata.name) <= 48"
+                " && self.metadata.name.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                "metadata.name must have at most 48 characters, start with a letter and consist of"
+                " lower-case letters, digits and '-': the names of Jobs and Services are made"
+                " from it",
+            ),
+            *(
+                _fixed(field.alias or name)
+                for name, field in FineTuneJobSpec.model_fields.items()
+                if (field.alias or name) not in ALWAYS_MUTABLE
+            ),
+        )
+    )
+
+    resource: ClassVar[Resource] = Resource(
+        plural="finetunejobs",
+        short_names=("ftj",),
+        columns=(
+            PrinterColumn("Phase", ".status.phase"),
+            PrinterColumn("Steps", ".status.progress.steps"),
+            PrinterColumn("Loss", ".status.progress.loss"),
+            PrinterColumn("Remaining", ".status.progress.remaining"),
+            PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
+            PrinterColumn("Method", ".spec.method.type", wide=True),
+            PrinterColumn("Nodes", ".spec.compute.nodes", type="integer", wide=True),
+            PrinterColumn("Attempt", ".status.attempts.current", type="integer", wide=True),
+            PrinterColumn("Artifact", ".status.artifacts[0].uri", wide=True),
+        ),
+    )
+
+    api_version: Literal["finetune.dev/v1beta1"] = "finetune.dev/v1beta1"
+    kind: Literal["FineTuneJob"] = "FineTuneJob"
+    spec: FineTuneJobSpec
+    """What is to be done."""
+    status: FineTuneJobStatus = FineTuneJobStatus()
+    """How it goes."""

@@ -1,0 +1,166 @@
+"""What the operator reports about a FineTuneJob."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from finetune_operator.api.base import ApiModel
+from finetune_operator.api.conditions import Conditions
+from finetune_operator.api.text import Decimal, Time
+from finetune_trainer.manifest import ArtifactKind
+from finetune_trainer.recipe import Device
+
+Text = Annotated[str, Field(max_length=1024)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Phase(StrEnum):
+    """Where a job is, for people; programs read conditions. Each has its meaning beside it."""
+
+    PENDING = "Pending"
+    """Not looked at yet, or not acceptable: see condition Accepted."""
+    PREPARING = "Preparing"
+    """Model and data are fetched and checked."""
+    QUEUED = "Queued"
+    """Waits for its turn or for nodes."""
+    TRAINING = "Training"
+    """The pods of an attempt run."""
+    PUBLISHING = "Publishing"
+    """Trained; the result is pushed and published."""
+    SUSPENDED = "Suspended"
+    """spec.suspend is obeyed."""
+    SUCCEEDED = "Succeeded"
+    """Over, with everything asked for."""
+    FAILED = "Failed"
+    """Over, without a result: see condition Failed."""
+
+
+class Strategy(StrEnum):
+    """How the work is shared between processes."""
+
+    DATA_PARALLEL = "DataParallel"
+
+
+class Resolved(ApiModel):
+    """What names in spec stood for when the job was accepted."""
+
+    model_revision: Text | None = None
+    """Commit (hf://) or digest (oci://) of the base model."""
+    dataset_digest: Text | None = None
+    """sha256 of the training data."""
+    recipe_digest: Text | None = None
+    """sha256 of the recipe: exactly what is run."""
+    trainer_image: Text | None = None
+    """Image of the training pods."""
+
+
+class Plan(ApiModel):
+    """How the job is carried out."""
+
+    device: Device
+    """CPU or GPU."""
+    nodes: Count
+    """Pods of an attempt, one on each node."""
+    gpus_per_node: Count
+    """GPUs of each pod; 0 on CPU."""
+    strategy: Strategy = Strategy.DATA_PARALLEL
+    """DataParallel: every process holds the model and works on its share of the batch."""
+
+
+class Progress(ApiModel):
+    """How far training is; written at most every 10 seconds."""
+
+    step: Count
+    """Optimizer steps done."""
+    total_steps: Count
+    """Optimizer steps of the whole training."""
+    steps: Text
+    """The two of them, such as 420/1800."""
+    percentage: Annotated[int, Field(ge=0, le=100)]
+    """Share of the steps that are done."""
+    loss: Decimal | None = None
+    """Training loss of the last steps."""
+    validation_loss: Decimal | None = None
+    """Loss on held-out data when it was last measured."""
+    learning_rate: Decimal | None = None
+    """Learning rate of the last step."""
+    tokens_per_second: Count | None = None
+    """Tokens of all processes in a second."""
+    remaining: Text | None = None
+    """Estimated time to the end, such as 1h38m."""
+    updated_at: Time
+    """When the trainer said so."""
+
+
+class Attempts(ApiModel):
+    """How often training was started."""
+
+    current: Count = 0
+    """Number of the attempt, from 1; 0 before the first."""
+    failures: Count = 0
+    """Attempts that failed; spec.restarts.limit bounds them."""
+    disruptions: Count = 0
+    """Attempts ended by eviction, preemption, suspension or a lost node; not bounded."""
+
+
+class Metrics(ApiModel):
+    """Measured on held-out data."""
+
+    loss: Annotated[Decimal, Field(alias="Loss")]
+    """Mean cross-entropy per supervised token, in nats."""
+
+
+class Evaluation(ApiModel):
+    """The same measurement of both models."""
+
+    base: Metrics
+    """The model as it was."""
+    tuned: Metrics
+    """The model as it is now."""
+
+
+class Artifact(ApiModel):
+    """Something that was pushed."""
+
+    kind: ArtifactKind
+    """Adapter, or Model: a whole model."""
+    uri: Text
+    """`oci://registry/repository@sha256:…`."""
+    bytes: Count
+    """Size of the image."""
+
+
+class Published(ApiModel):
+    """Where the result answers."""
+
+    revision: Text | None = None
+    """InferenceRevision, or KAITO Workspace."""
+    endpoint: Text | None = None
+    """Base URL of the OpenAI-compatible API."""
+
+
+class FineTuneJobStatus(ApiModel):
+    """Written by the operator."""
+
+    observed_generation: Count | None = None
+    """metadata.generation that this status speaks of."""
+    phase: Phase | None = None
+    """Pending, Preparing, Queued, Training, Publishing, Suspended, Succeeded or Failed."""
+    conditions: Conditions = ()
+    """Accepted, Admitted, NodesReady, Started, Trained, Evaluated, Published, Suspended,
+    Succeeded, Failed; and Reconciling and Stalled, as kstatus reads them."""
+    resolved: Resolved | None = None
+    """What names stood for."""
+    plan: Plan | None = None
+    """How it is carried out."""
+    progress: Progress | None = None
+    """How far it is."""
+    attempts: Attempts | None = None
+    """How often it was started."""
+    evaluation: Evaluation | None = None
+    """Loss of base and tuned model on held-out data."""
+    artifacts: Annotated[tuple[Artifact, ...], Field(max_length=8)] = ()
+    """What was pushed."""
+    published: Published | None = None
+    """Where it answers."""

@@ -1,0 +1,100 @@
+"""Where models and data come from."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from finetune_operator.api.base import ApiModel
+from finetune_operator.api.cel import Matches, Rule, Rules, rules
+from finetune_operator.api.text import URI_LENGTH, Name
+
+_PATH = r"(/[A-Za-z0-9._@=+-]+)*/?"
+_OCI = (
+    r"oci://[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+"
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+_PVC = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?" + _PATH
+_FILE = r"file://(/[A-Za-z0-9._@=+-]+)+/?"
+_HF = r"hf://[A-Za-z0-9][A-Za-z0-9._-]*" + _PATH
+
+SourceUri = Annotated[
+    str,
+    Field(min_length=1, max_length=URI_LENGTH),
+    Matches(
+        rf"^({_HF}|{_OCI}|{_PVC}|{_FILE})$",
+        "must be hf://owner/name, oci://registry/repository:tag, pvc://claim/path"
+        " or file:///path (a path inside the trainer image)",
+    ),
+    Rules(
+        Rule(
+            "!self.contains('/../') && !self.endsWith('/..')",
+            "must not contain '..': name the place itself",
+        ),
+    ),
+]
+
+_NO_CREDENTIALS_NEEDED = Rule(
+    "!has(self.credentialsSecretRef) || self.storageUri.startsWith('hf://')"
+    " || self.storageUri.startsWith('oci://')",
+    "credentialsSecretRef is used with hf:// and oci:// only: remove it",
+    field=".credentialsSecretRef",
+)
+
+
+class SecretReference(ApiModel):
+    """A Secret in the namespace of the object."""
+
+    name: Name
+    """Name of the Secret."""
+
+
+class ModelSource(ApiModel):
+    """A base model: a directory with config.json, safetensors weights and tokenizer."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "!has(self.revision) || self.storageUri.startsWith('hf://')",
+                "revision is used with hf:// only: put the tag or digest of an oci:// model into"
+                " storageUri, and remove it elsewhere",
+                field=".revision",
+            ),
+            _NO_CREDENTIALS_NEEDED,
+        )
+    )
+
+    storage_uri: SourceUri
+    """Where the model lies: `hf://owner/name` (Hugging Face hub), `oci://registry/repository:tag`
+    (image with the model under /data or /), `pvc://claim/path` (a PersistentVolumeClaim of this
+    namespace, read-only) or `file:///path` (a path inside the trainer image). Only safetensors
+    weights are read."""
+    revision: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=128),
+            Matches(
+                r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+                "must be a branch, a tag or a commit of the repository",
+            ),
+        ]
+        | None
+    ) = None
+    """Branch, tag or commit of an hf:// repository. Absent: main. The commit that it stood for
+    when the job was accepted is in status.resolved.modelRevision."""
+    credentials_secret_ref: SecretReference | None = None
+    """Secret for the source: key `token` for hf://, `.dockerconfigjson` for oci://. Mounted only
+    into the container that fetches. Absent: the source is public."""
+
+
+class DataSource(ApiModel):
+    """A file, or a directory of files, of examples."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_NO_CREDENTIALS_NEEDED))
+
+    storage_uri: SourceUri
+    """Where the examples lie: `pvc://claim/path`, `oci://registry/repository:tag`,
+    `hf://datasets/owner/name/path` or `file:///path` (a path inside the trainer image); a file
+    or a directory."""
+    credentials_secret_ref: SecretReference | None = None
+    """Secret for the source: key `token` for hf://, `.dockerconfigjson` for oci://. Mounted only
+    into the container that fetches. Absent: the source is public."""

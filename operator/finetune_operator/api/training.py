@@ -1,0 +1,67 @@
+"""The optimization itself."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from finetune_operator.api.base import ApiModel
+from finetune_operator.api.cel import Rule, Rules, rules
+from finetune_operator.api.text import LearningRate
+from finetune_trainer.recipe import Precision, Schedule
+
+
+class Training(ApiModel):
+    """How long, how fast and in what portions is learned."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "self.tokensPerBatch >= self.maxLength",
+                "tokensPerBatch must be at least maxLength, so that a batch holds one sequence:"
+                " raise tokensPerBatch or lower maxLength",
+                field=".tokensPerBatch",
+            ),
+            Rule(
+                "!has(self.maxSteps) || self.warmupSteps < self.maxSteps",
+                "warmupSteps must be less than maxSteps: the learning rate would never be reached",
+                field=".warmupSteps",
+            ),
+        )
+    )
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Times that the training data is gone through, unless maxSteps is given. Default: 3."""
+    max_steps: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Optimizer steps to train for; when given, it decides and epochs does not. Absent: epochs
+    decides."""
+    learning_rate: (
+        Annotated[
+            LearningRate,
+            Rules(
+                Rule(
+                    "double(self) > 0.0 && double(self) <= 1.0",
+                    'must be above 0 and at most 1, such as "2e-4"',
+                )
+            ),
+        ]
+        | None
+    ) = None
+    """Highest learning rate (AdamW), as a string. Absent: "2e-4" for LoRA, "2e-5" for Full."""
+    schedule: Schedule = Schedule.COSINE
+    """How the learning rate goes on after warm-up: Cosine or Linear (down to 0 at the last step),
+    or Constant. Default: Cosine."""
+    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Optimizer steps over which the learning rate rises from 0. Default: 0."""
+    max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 1024
+    """Tokens of a sequence; longer examples are cut at their end. Default: 1024."""
+    packing: bool = True
+    """Put several examples into one sequence, each attending only to itself: the same result
+    sooner. Default: true."""
+    tokens_per_batch: Annotated[int, Field(ge=8, le=1_073_741_824)] = 8192
+    """Tokens of one optimizer step over all nodes and GPUs: tokensPerBatch / maxLength sequences,
+    a number that nodes (times gpusPerNode on GPU) must divide. Default: 8192."""
+    precision: Precision = Precision.AUTO
+    """Number format of frozen weights and arithmetic; what is trained is kept in FP32. Auto: BF16
+    where the processor computes with it, else FP32. Default: Auto."""
+    seed: Annotated[int, Field(ge=0, le=4_294_967_295)] = 42
+    """Decides initial values, the order of the examples and which are held out. Default: 42."""
