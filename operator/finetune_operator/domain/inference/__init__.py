@@ -1,0 +1,1 @@
+"""How an InferenceWorkspace and its InferenceRevisions become a server that answers."""
