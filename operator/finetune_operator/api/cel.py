@@ -20,14 +20,10 @@ class Rule:
     """What is wrong and what to do, for people."""
     field: str = ""
     """Path below the rule's own place that the refusal names, for example ".model"."""
-    message_expression: str = ""
-    """CEL that makes a message with values in it; `message` is used if it fails."""
 
     def as_schema(self) -> dict[str, str]:
         """The rule as an entry of x-kubernetes-validations."""
         made = {"rule": self.expression, "message": self.message}
-        if self.message_expression:
-            made["messageExpression"] = self.message_expression
         if self.field:
             made["fieldPath"] = self.field
         return made

@@ -1,5 +1,6 @@
 """FineTuneJob: one training of one model, from sources to an answer."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -15,7 +16,20 @@ from finetune_operator.api.resource import Kind, PrinterColumn, Resource
 from finetune_operator.api.sources import ModelSource
 from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
-from finetune_trainer.recipe import Task
+from finetune_trainer.recipe import DatasetFormat, Task
+from finetune_trainer.rules import TASK_FORMATS, format_refused
+
+
+def _task_and_format() -> Iterator[Rule]:
+    """A rule for each format that a task cannot be learned from; the table is the trainer's."""
+    for task, formats in TASK_FORMATS.items():
+        for refused in DatasetFormat:
+            if refused not in (DatasetFormat.AUTO, *formats):
+                yield Rule(
+                    f"self.task != '{task}' || self.dataset.format != '{refused}'",
+                    format_refused(task, refused),
+                    field=".dataset.format",
+                )
 
 
 class FineTuneJobSpec(ApiModel):
@@ -52,6 +66,7 @@ class FineTuneJobSpec(ApiModel):
                 " hf://owner/name, or publish to type Workspace",
                 field=".publish.type",
             ),
+            *_task_and_format(),
         )
     )
 

@@ -60,9 +60,7 @@ class InferenceWorkspaceSpec(ApiModel):
         Rules(
             Rule(
                 "self.map(t, t.percent).sum() == 100",
-                "percent must sum to 100",
-                message_expression="'percent must sum to 100, not '"
-                " + string(self.map(t, t.percent).sum())",
+                "percent must sum to 100 over all of traffic",
             ),
             Rule(
                 "self.all(t, !has(t.revisionName) || self.exists_one(u,"

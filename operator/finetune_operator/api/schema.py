@@ -26,9 +26,9 @@ class _StructuralSchema(GenerateJsonSchema):
         return made
 
     def encode_default(self, dft: Any) -> Any:
-        """A part's own defaults are said in the part, so that each is said once."""
+        """The API server evaluates rules over a default as written: it has to be complete."""
         if isinstance(dft, ApiModel):
-            return dft.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            return _without_empty(dft.to_dict())
         if isinstance(dft, tuple):
             return [self.encode_default(item) for item in dft]
         return super().encode_default(dft)
@@ -93,6 +93,13 @@ def _resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
     if RULES in target and RULES in node:
         merged[RULES] = [*target[RULES], *node[RULES]]
     return merged
+
+
+def _without_empty(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    inner = {key: _without_empty(each) for key, each in value.items()}
+    return {key: each for key, each in inner.items() if each not in ("", [], {})}
 
 
 def _is_empty_map(node: dict[str, Any]) -> bool:
