@@ -85,6 +85,8 @@ class Lengths(Message):
     maximum: int
     truncated: int
     """Examples longer than training.maxLength, cut at their end."""
+    dropped: int
+    """Examples of which nothing that the model is to say lies within training.maxLength."""
 
 
 class Checked(Message):

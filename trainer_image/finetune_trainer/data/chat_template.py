@@ -1,0 +1,136 @@
+"""Tokenize a conversation with the model's own chat template, and mask all but the answers.
+
+No template marks what the assistant says, so it is found from what every template must do: the
+prompt for an answer (the conversation before it, with add_generation_prompt) is a prefix of the
+whole conversation, and the answer ends with a token of its own, which is learned too. A template
+for which either does not hold is refused rather than guessed at.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jinja2 import TemplateError
+
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.formats import Role, Turn
+from finetune_trainer.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_QUESTION, _ANSWER = "sample question", "sample answer"
+
+
+class ChatTemplate:
+    """The chat template of a tokenizer.
+
+    Raises:
+        ConfigurationError: the tokenizer has none, or it ends answers without a special token.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
+        self._tokenizer = tokenizer
+        if not tokenizer.chat_template:
+            raise ConfigurationError(
+                "the model's tokenizer has no chat template, which task Chat needs: "
+                "choose an instruction-tuned model, or set task: Instruction"
+            )
+        if not tokenizer.is_fast:
+            raise ConfigurationError(
+                "the model has no tokenizer.json, so tokens cannot be traced back to the text: "
+                "choose a model that ships one"
+            )
+        sample = self._render([Turn(Role.USER, _QUESTION), Turn(Role.ASSISTANT, _ANSWER)])
+        self.end_token = self._end_token(sample)
+        """Text of the special token that ends every answer, for example <|im_end|>."""
+        self._control = [token for token in _special_tokens(tokenizer) if token in sample]
+
+    def encode(self, turns: Sequence[Turn]) -> Example:
+        """Tokens of the conversation; supervised are the answers, their end tokens included.
+
+        A token that begins before an answer belongs to the prompt, though it may reach into the
+        answer: the model never has to start it.
+
+        Raises:
+            DataError: no answer, text of control tokens in a message, or turns in an order that
+                the template refuses.
+            ConfigurationError: the template is not one that this method can follow.
+        """
+        self._refuse_control_tokens(turns)
+        text = self._render(turns)
+        spans = [
+            self._answer_span(text, turns, index)
+            for index, turn in enumerate(turns)
+            if turn.role is Role.ASSISTANT
+        ]
+        if not spans:
+            raise DataError("no message of role assistant, so there is nothing to learn")
+        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        positions = [_position(start, end) for start, end in encoded["offset_mapping"]]
+        supervised = [any(start <= at < end for start, end in spans) for at in positions]
+        return Example(np.array(encoded["input_ids"]), np.array(supervised, dtype=np.bool_))
+
+    def _answer_span(self, text: str, turns: Sequence[Turn], index: int) -> tuple[int, int]:
+        prompt = self._render(turns[:index], add_generation_prompt=True)
+        if not text.startswith(prompt):
+            raise ConfigurationError(
+                "the model's chat template renders a conversation differently once it goes on, so "
+                "what the assistant says cannot be told apart: choose a model with another template"
+            )
+        end = text.find(self.end_token, len(prompt))
+        if end < 0:
+            raise ConfigurationError(
+                f"the model's chat template leaves out {self.end_token} after message {index + 1}: "
+                "choose a model with another template"
+            )
+        return len(prompt), end + len(self.end_token)
+
+    def _render(self, turns: Sequence[Turn], *, add_generation_prompt: bool = False) -> str:
+        messages = [{"role": turn.role.value, "content": turn.content} for turn in turns]
+        try:
+            text = self._tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        except (TemplateError, ValueError) as error:
+            roles = ", ".join(turn.role for turn in turns)
+            raise DataError(
+                f"the model's chat template refuses the messages ({roles}): {error}"
+            ) from error
+        return str(text)
+
+    def _end_token(self, sample: str) -> str:
+        after = sample.find(_ANSWER) + len(_ANSWER)
+        encoded = self._tokenizer(sample, add_special_tokens=False, return_offsets_mapping=True)
+        special = set(_special_tokens(self._tokenizer))
+        for token, (start, _) in zip(encoded.tokens(), encoded["offset_mapping"], strict=True):
+            if start >= after:
+                if token in special:
+                    return str(token)
+                break
+        raise ConfigurationError(
+            "the model's chat template ends an answer without a special token, so the tuned model "
+            "would never stop: choose a model with another template"
+        )
+
+    def _refuse_control_tokens(self, turns: Sequence[Turn]) -> None:
+        for number, turn in enumerate(turns, start=1):
+            for token in self._control:
+                if token in turn.content:
+                    raise DataError(
+                        f"message {number} contains {token}, which the model reads as the border "
+                        "of a message: remove it from the text"
+                    )
+
+
+def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    return [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+
+
+def _position(start: int, end: int) -> int:
+    """Where a token begins in the text.
+
+    Byte-level tokenizers trim spaces off offsets, so that a token of spaces only has no width and
+    lies before its offset.
+    """
+    return start if end > start else start - 1

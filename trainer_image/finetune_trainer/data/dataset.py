@@ -1,0 +1,112 @@
+"""The whole dataset of a recipe, ready to train on."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from finetune_trainer.data.examples import Example, Examples, limit
+from finetune_trainer.data.read import Located, combined_digest, find_files, read_files
+from finetune_trainer.errors import DataError
+from finetune_trainer.recipe import DatasetFormat, Recipe, Source
+from finetune_trainer.rules import TASK_FORMATS, format_refused
+from finetune_trainer.tasks import TASKS, Encoder
+from finetune_trainer.workspace import Workspace, locate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Tokens to learn from and tokens to measure on."""
+
+    train: Examples
+    validation: Examples | None
+    format: DatasetFormat
+    digest: str
+
+
+def load_dataset(
+    recipe: Recipe, workspace: Workspace, tokenizer: "PreTrainedTokenizerBase"
+) -> Dataset:
+    """Read, tokenize and split. The task may complete the tokenizer.
+
+    Raises:
+        DataError, ConfigurationError: see data/read.py and tasks/.
+    """
+    encode = TASKS[recipe.task](tokenizer, recipe.training.max_length)
+    train, found, digests = _read(recipe, workspace, "train", recipe.dataset.train)
+    if found not in TASK_FORMATS[recipe.task]:
+        raise DataError(format_refused(recipe.task, found))
+    if recipe.dataset.validation:
+        validation, _, more = _read(recipe, workspace, "validation", recipe.dataset.validation)
+        digests += more
+    else:
+        train, validation = split(train, recipe.dataset.validation_fraction, recipe.training.seed)
+    max_length = recipe.training.max_length
+    return Dataset(
+        train=_encode(train, encode, max_length, "dataset.train"),
+        validation=_encode(validation, encode, max_length, "the validation data")
+        if validation
+        else None,
+        format=found,
+        digest=combined_digest(digests),
+    )
+
+
+def split(
+    records: Sequence[Located], fraction: float, seed: int
+) -> tuple[list[Located], list[Located]]:
+    """Hold out a share of the records, chosen by seed and content, whatever their order.
+
+    Equal records stay on one side, so that nothing measured was learned.
+
+    Raises:
+        DataError: a side would be empty.
+    """
+    if not fraction:
+        return list(records), []
+    keys = [hashlib.sha256(f"{seed}\0{item.record}".encode()).digest() for item in records]
+    wanted = max(1, round(len(records) * fraction))
+    threshold = sorted(keys)[wanted - 1]
+    held_out = [item for item, key in zip(records, keys, strict=True) if key <= threshold]
+    kept = [item for item, key in zip(records, keys, strict=True) if key > threshold]
+    if not kept:
+        raise DataError(
+            f"dataset.validationFraction {fraction} of {len(records)} examples leaves none to "
+            "learn from: give more examples or set it lower"
+        )
+    return kept, held_out
+
+
+def _read(
+    recipe: Recipe, workspace: Workspace, role: str, sources: Sequence[Source]
+) -> tuple[list[Located], DatasetFormat, list[tuple[str, str]]]:
+    records: list[Located] = []
+    digests: list[tuple[str, str]] = []
+    wanted = recipe.dataset.format
+    for index, source in enumerate(sources):
+        location = locate(workspace.source(role, index), source.storage_uri)
+        read = read_files(find_files(location, source.storage_uri), wanted)
+        wanted = read.format
+        records.extend(read.records)
+        digests.append((role, read.digest))
+    return records, wanted, digests
+
+
+def _encode(records: Sequence[Located], encode: Encoder, max_length: int, name: str) -> Examples:
+    encoded: list[Example] = []
+    for item in records:
+        try:
+            encoded.extend(encode(item.record))
+        except DataError as error:
+            raise DataError(f"{item.place}: {error}") from error
+    examples = limit(encoded, max_length)
+    if not examples.examples:
+        raise DataError(
+            f"every label of {name} is masked: within training.maxLength {max_length} tokens no "
+            f"example reaches an answer (the shortest has {min(examples.lengths_before)} tokens); "
+            "set maxLength higher"
+        )
+    return examples

@@ -1,0 +1,73 @@
+"""The tokens of an example, and what they look like in numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetune_trainer.manifest import Lengths
+
+
+@dataclass(frozen=True)
+class Example:
+    """One document of tokens."""
+
+    ids: NDArray[np.int64]
+    """Token ids, shape (length,)."""
+    supervised: NDArray[np.bool_]
+    """Which tokens the model is to say, shape (length,); the loss is taken on these only."""
+
+    @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    @property
+    def targets(self) -> int:
+        """Positions that enter the loss: the first token has nothing before it to predict from."""
+        return int(self.supervised[1:].sum())
+
+    def cut(self, length: int) -> "Example":
+        """The first `length` tokens."""
+        return Example(self.ids[:length], self.supervised[:length])
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of at most maxLength tokens, and what became of the longer ones."""
+
+    examples: list[Example]
+    lengths_before: list[int]
+    truncated: int
+    dropped: int
+    """Examples of which nothing supervised lies within maxLength."""
+
+    @property
+    def lengths(self) -> list[int]:
+        return [example.length for example in self.examples]
+
+    def statistics(self) -> Lengths:
+        ordered = sorted(self.lengths_before)
+        return Lengths(
+            median=_percentile(ordered, 50),
+            p90=_percentile(ordered, 90),
+            maximum=ordered[-1],
+            truncated=self.truncated,
+            dropped=self.dropped,
+        )
+
+
+def limit(examples: Sequence[Example], max_length: int) -> Examples:
+    """Cut each example to `max_length` tokens and drop those with nothing left to learn."""
+    cut = [example.cut(max_length) for example in examples]
+    kept = [example for example in cut if example.targets]
+    return Examples(
+        examples=kept,
+        lengths_before=[example.length for example in examples],
+        truncated=sum(example.length > max_length for example in examples),
+        dropped=len(cut) - len(kept),
+    )
+
+
+def _percentile(ordered: Sequence[int], percent: int) -> int:
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]

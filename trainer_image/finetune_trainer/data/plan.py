@@ -1,0 +1,72 @@
+"""All optimizer steps of a run, known before the first one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.packing import Pack, epoch_batches, rows, share
+from finetune_trainer.recipe import Training
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step as one process sees it."""
+
+    rows: list[Pack]
+    """Rows this process computes, one forward and backward pass each; may be empty."""
+    supervised: int
+    """Supervised tokens of the whole step over all processes: what its loss is divided by."""
+    tokens: int
+    """Tokens of the whole step over all processes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a run; the same on every process and for every number of processes."""
+
+    batches: list[list[Pack]]
+    steps_per_epoch: int
+    lengths: list[int]
+    targets: list[int]
+    max_length: int
+
+    @property
+    def total_steps(self) -> int:
+        return len(self.batches)
+
+    def step(self, index: int, rank: int, world_size: int) -> Step:
+        """The step `index` (from 0) for one process."""
+        batch = self.batches[index]
+        members = [example for pack in batch for example in pack]
+        return Step(
+            rows=rows(share(batch, rank, world_size), self.lengths, self.max_length),
+            supervised=sum(self.targets[example] for example in members),
+            tokens=sum(self.lengths[example] for example in members),
+        )
+
+
+def make_plan(examples: Sequence[Example], training: Training) -> Plan:
+    """Lay out every epoch, up to maxSteps."""
+    lengths = [example.length for example in examples]
+    batches: list[list[Pack]] = []
+    steps_per_epoch = 0
+    for epoch in range(training.epochs):
+        if training.max_steps is not None and len(batches) >= training.max_steps:
+            break
+        epoch_steps = epoch_batches(
+            lengths,
+            capacity=training.max_length,
+            packing=training.packing,
+            sequences_per_batch=training.sequences_per_batch,
+            seed=training.seed,
+            epoch=epoch,
+        )
+        steps_per_epoch = len(epoch_steps)
+        batches.extend(epoch_steps)
+    return Plan(
+        batches=batches[: training.max_steps],
+        steps_per_epoch=steps_per_epoch,
+        lengths=lengths,
+        targets=[example.targets for example in examples],
+        max_length=training.max_length,
+    )

@@ -1,0 +1,116 @@
+"""Read JSONL files; every error names the file and the line."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from finetune_trainer.data.formats import FORMATS, Line, Record, describe, detect
+from finetune_trainer.errors import DataError
+from finetune_trainer.recipe import DatasetFormat
+
+
+@dataclass(frozen=True)
+class Located:
+    """A record and where it stands, for messages."""
+
+    record: Record
+    place: str
+    """For example `train.jsonl line 17`."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """The records of some files, in file and line order."""
+
+    records: list[Located]
+    format: DatasetFormat
+    digest: str
+    """sha256 in hex over the names and contents of the files."""
+
+
+def find_files(location: Path, storage_uri: str) -> list[Path]:
+    """The .jsonl files at a location (a file, or a directory at any depth), sorted by path.
+
+    Raises:
+        DataError: there is none.
+    """
+    if location.is_file():
+        return [location]
+    files = sorted(path for path in location.rglob("*.jsonl") if path.is_file())
+    if not files:
+        raise DataError(f"{storage_uri} holds no .jsonl file; give JSON lines, one example each")
+    return files
+
+
+def read_files(files: Sequence[Path], wanted: DatasetFormat) -> Read:
+    """Read every file; `wanted` Auto takes the format of the first line for all of them.
+
+    Raises:
+        DataError: a file is empty or not UTF-8, or a line is not of the format.
+    """
+    records: list[Located] = []
+    digest = hashlib.sha256()
+    for path in files:
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+        lines = list(_lines(path.name, content))
+        if not lines:
+            raise DataError(f"{path.name} is empty; remove it or give it examples")
+        if wanted is DatasetFormat.AUTO:
+            wanted = _detect(*lines[0])
+        model = FORMATS[wanted]
+        records.extend(Located(_parse(model, wanted, *line), line[0]) for line in lines)
+    return Read(records, wanted, digest.hexdigest())
+
+
+def combined_digest(parts: Iterable[tuple[str, str]]) -> str:
+    """`sha256:…` of the whole dataset from (role, digest of its files), in order."""
+    text = "".join(f"{role}\0{digest}\n" for role, digest in parts)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _lines(name: str, content: bytes) -> Iterator[tuple[str, dict[str, object]]]:
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        place = f"{name} line {number}"
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{place}: not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8"
+            ) from error
+        if not text:
+            continue
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{place}: not JSON: {error.msg} at column {error.colno}; "
+                "each line is one JSON object"
+            ) from error
+        if not isinstance(value, dict):
+            raise DataError(f"{place}: not a JSON object; each line is one JSON object")
+        yield place, value
+
+
+def _detect(place: str, value: dict[str, object]) -> DatasetFormat:
+    found = detect(set(value))
+    if found is None:
+        raise DataError(
+            f"{place}: the keys {', '.join(sorted(value)) or '(none)'} are of no known format; "
+            f"known are {describe()}"
+        )
+    return found
+
+
+def _parse(model: type[Line], name: DatasetFormat, place: str, value: dict[str, object]) -> Record:
+    try:
+        return model.model_validate(value).record()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{place}: not of format {name}: {where}: {first['msg']}") from error

@@ -1,0 +1,58 @@
+"""Which combinations work, and why the others are refused; all else is a recipe's own business.
+
+Pure and light: the operator refuses with it before anything is created, `check` repeats it.
+"""
+
+from collections.abc import Iterator
+
+from finetune_trainer.recipe import DatasetFormat, Recipe, Task
+
+TASK_FORMATS = {
+    Task.CHAT: (DatasetFormat.OPENAI_CHAT, DatasetFormat.ALPACA),
+    Task.INSTRUCTION: (DatasetFormat.ALPACA, DatasetFormat.OPENAI_CHAT),
+    Task.COMPLETION: (DatasetFormat.TEXT,),
+}
+"""The formats a task can be learned from, the usual one first."""
+
+
+def problems(recipe: Recipe) -> list[str]:
+    """Every reason, in the user's spelling, why this recipe cannot work; empty if there is none."""
+    return [*_data(recipe), *_batch(recipe)]
+
+
+def _data(recipe: Recipe) -> Iterator[str]:
+    chosen = recipe.dataset.format
+    if chosen is not DatasetFormat.AUTO and chosen not in TASK_FORMATS[recipe.task]:
+        yield format_refused(recipe.task, chosen)
+
+
+def format_refused(task: Task, chosen: DatasetFormat) -> str:
+    """Why a task cannot be learned from a format, and what can be done."""
+    accepted = " or ".join(TASK_FORMATS[task])
+    fitting = " or ".join(other for other, formats in TASK_FORMATS.items() if chosen in formats)
+    return (
+        f"task {task} cannot be learned from dataset.format {chosen}: "
+        f"give data as {accepted}, or set task: {fitting}"
+    )
+
+
+def _batch(recipe: Recipe) -> Iterator[str]:
+    training, world_size = recipe.training, recipe.compute.world_size
+    sequences = training.sequences_per_batch
+    if sequences < world_size or sequences % world_size:
+        lowest = world_size * training.max_length
+        yield (
+            f"training.tokensPerBatch {training.tokens_per_batch} holds {sequences} sequences of "
+            f"training.maxLength {training.max_length}, which {world_size} process(es) cannot "
+            f"share evenly: set tokensPerBatch to a multiple of {lowest}"
+        )
+    if training.max_steps is not None and training.warmup_steps >= training.max_steps:
+        yield warmup_refused(training.warmup_steps, training.max_steps)
+
+
+def warmup_refused(warmup_steps: int, total_steps: int) -> str:
+    """Why a warm-up as long as the run is refused."""
+    return (
+        f"training.warmupSteps {warmup_steps} leaves none of the {total_steps} optimizer steps "
+        f"for training: set it below {total_steps}"
+    )

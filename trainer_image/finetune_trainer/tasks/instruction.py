@@ -1,0 +1,48 @@
+"""Instruction: one question, one answer; works for base models too.
+
+A tokenizer without a chat template is given a plain one. It is published with the result, so that
+whatever serves the model asks in the form that was learned.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from finetune_trainer.data.chat_template import ChatTemplate
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.formats import Record, Role
+from finetune_trainer.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}"
+    "{{ '### Answer\n' + message['content'] + eos_token + '\n' }}"
+    "{% else %}"
+    "{{ '### ' + ('Context' if message['role'] == 'system' else 'Instruction') + '\n' "
+    "+ message['content'] + '\n\n' }}"
+    "{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### Answer\n' }}{% endif %}"
+)
+
+
+def encoder(
+    tokenizer: "PreTrainedTokenizerBase", max_length: int
+) -> Callable[[Record], list[Example]]:
+    """One example per question and answer, a system message before them allowed."""
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    template = ChatTemplate(tokenizer)
+
+    def encode(record: Record) -> list[Example]:
+        roles = [turn.role for turn in record.turns if turn.role is not Role.SYSTEM]
+        if roles != [Role.USER, Role.ASSISTANT]:
+            raise DataError(
+                f"task Instruction wants one question and one answer, not {', '.join(roles)}: "
+                "set task: Chat for longer conversations"
+            )
+        return [template.encode(record.turns)]
+
+    return encode

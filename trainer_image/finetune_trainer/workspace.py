@@ -1,0 +1,82 @@
+"""Where things lie in the workspace: the job's volume, or any directory outside a cluster."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune_trainer.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The layout of the volume; each name appears here only."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        return self.root / "inputs" / "model"
+
+    def source(self, role: str, index: int) -> Path:
+        """The data of dataset.train[index] or dataset.validation[index]."""
+        return self.root / "inputs" / f"{role}-{index}"
+
+    def facts(self, fetched: Path) -> Path:
+        """The JSON beside an input, written when it is complete."""
+        return fetched.with_name(fetched.name + ".json")
+
+    @property
+    def prepared(self) -> Path:
+        return self.root / "prepared.json"
+
+    @property
+    def fence(self) -> Path:
+        return self.root / "fence"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def output(self) -> Path:
+        return self.root / "output"
+
+    @property
+    def completion(self) -> Path:
+        return self.output / "completion.json"
+
+
+def locate(fetched: Path, storage_uri: str) -> Path:
+    """The input where fetch put it, or, outside a cluster, where a file:// URI points.
+
+    Raises:
+        ConfigurationError: it is in neither place.
+    """
+    if fetched.exists():
+        return fetched
+    if storage_uri.startswith("file://"):
+        path = Path(storage_uri.removeprefix("file://"))
+        if path.exists():
+            return path
+        raise ConfigurationError(f"{storage_uri} does not exist; correct the path")
+    raise ConfigurationError(f"{storage_uri} was not fetched: {fetched} does not exist; run fetch")
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash it holds either the old or the new content."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames and new names in the directory survive a crash."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
