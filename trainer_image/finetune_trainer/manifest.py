@@ -70,11 +70,19 @@ class Failure(Message):
 
 
 class Fetched(Message):
-    """End of `fetch`; also inputs/<name>.json together with storageUri."""
+    """End of `fetch`."""
 
     digest: str = Field(pattern=DIGEST_PATTERN)
     revision: str = ""
     """The commit or digest that the given revision or tag resolved to; empty if there is none."""
+
+
+class FetchedInput(Fetched):
+    """inputs/<name>.json: written last, its presence means that inputs/<name>/ is complete."""
+
+    storage_uri: str
+    requested_revision: str
+    """As the user gave it; `revision` is what it resolved to at that time."""
 
 
 class Lengths(Message):

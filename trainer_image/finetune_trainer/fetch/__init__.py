@@ -1,0 +1,78 @@
+"""`fetch`: copy one model, adapter or dataset into the workspace; a file for each scheme."""
+
+import argparse
+import errno
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from finetune_trainer import credentials
+from finetune_trainer.errors import ConfigurationError, UnavailableError
+from finetune_trainer.fetch import file, hub, oci, pvc
+from finetune_trainer.fetch.place import place
+from finetune_trainer.fetch.source import Access, Kind, Source
+from finetune_trainer.manifest import Fetched
+
+SCHEMES: dict[str, Callable[[Source, Path, Access], str]] = {
+    "hf": hub.fetch,
+    "oci": oci.fetch,
+    "pvc": pvc.fetch,
+    "file": file.fetch,
+}
+
+CLAIMS = Path("/sources")
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--uri", required=True, help="hf:// oci:// pvc:// or file://")
+    parser.add_argument("--revision", default="", help="branch, tag or commit (hf only)")
+    parser.add_argument("--destination", type=Path, required=True, help="for example inputs/model")
+    parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
+    parser.add_argument("--workspace", type=Path, default=Path("/workspace"))
+    parser.add_argument(
+        "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
+    )
+    parser.add_argument("--claims", type=Path, default=CLAIMS, help="where pvc:// is mounted")
+
+
+def run(arguments: argparse.Namespace) -> Fetched:
+    destination = arguments.workspace / arguments.destination
+    source = Source(arguments.uri, arguments.revision, Kind.of(destination))
+    access = Access(arguments.credentials, arguments.claims, tuple(arguments.insecure_registry))
+    return fetch(source, destination, access)
+
+
+def fetch(source: Source, destination: Path, access: Access) -> Fetched:
+    """Fetch `source` into the folder `destination`, unless it is there already.
+
+    Raises:
+        ConfigurationError: the source names nothing, or nothing of use.
+        CredentialsRefusedError: the other side answered 401 or 403.
+        UnavailableError: the other side or the space on the volume is missing for now.
+    """
+    scheme = SCHEMES.get(source.scheme)
+    if scheme is None:
+        raise ConfigurationError(
+            f"{source.field}: {source.uri!r} must begin with one of"
+            f" {', '.join(f'{name}://' for name in SCHEMES)}"
+        )
+    log.info("fetching %s into %s", source.uri, destination)
+    try:
+        return place(source, destination, lambda folder: scheme(source, folder, access))
+    except OSError as error:
+        raise _of_volume(error, destination) from error
+
+
+def _of_volume(error: OSError, destination: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UnavailableError(
+            f"the volume of {destination} is full: make checkpoint.volumeClaim.size larger"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ConfigurationError(
+            f"cannot use {error.filename or destination}: {error.strerror};"
+            " it has to be readable, and the workspace writable, for user 1000"
+        )
+    return UnavailableError(f"while fetching into {destination}: {error}")
