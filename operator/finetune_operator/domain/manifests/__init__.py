@@ -1,0 +1,1 @@
+"""Whole objects out of arguments; the same arguments always give the same object."""

@@ -1,0 +1,47 @@
+"""Names and labels of everything that is made for a FineTuneJob.
+
+A job's name has at most 48 characters (api/), so the longest name made here,
+`<48>-publish-9999` with a pod's suffix, stays within a DNS label of 63.
+"""
+
+from enum import StrEnum
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+OPERATOR = "finetune-operator"
+JOB = "finetune.dev/job"
+ROLE = "finetune.dev/role"
+ATTEMPT = "finetune.dev/attempt"
+PASSED_ON = "kueue.x-k8s.io/"
+"""Prefix of the labels that children inherit; any other would make GitOps tools adopt them."""
+
+WORKSPACE_PATH = "/workspace"
+RECIPE_FILE = "recipe.json"
+RECIPE_PATH = "/etc/finetune"
+
+
+class Role(StrEnum):
+    """What a Job of ours does; value of the label finetune.dev/role."""
+
+    PREPARE = "prepare"
+    TRAIN = "train"
+    PUBLISH = "publish"
+
+
+def config_map(job: str) -> str:
+    """The ConfigMap that holds the recipe."""
+    return f"{job}-recipe"
+
+
+def volume_claim(job: str) -> str:
+    """The claim of the volume that the steps hand over through."""
+    return job
+
+
+def service(job: str) -> str:
+    """The headless Service by which training pods find rank 0."""
+    return job
+
+
+def batch_job(job: str, role: Role, number: int) -> str:
+    """The Job of an attempt, numbered from 1."""
+    return f"{job}-{role}-{number}"

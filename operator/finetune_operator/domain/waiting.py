@@ -1,0 +1,128 @@
+"""Why pods do not run yet, in the words of whoever holds them up, with what to do about it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finetune_operator.api.conditions import Reason
+from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod
+
+_IMAGE_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+)
+_CANNOT_START = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)
+_MOUNT_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*":\s*')
+_MISSING_CLAIM = re.compile(r'persistentvolumeclaim "[^"]+" not found')
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a job waits for."""
+
+    reason: Reason
+    message: str
+
+
+def explain(seen: Observed, job: BatchJob) -> Waiting | None:
+    """Why the pods of a Job are not all running; None when nothing but time is missing."""
+    pods = seen.pods_of(job.role, job.number)
+    for pod in pods:
+        if found := _of_pod(pod, seen):
+            return found
+    if job.suspended:
+        return Waiting(
+            Reason.WAITING_FOR_TURN, f"Job {job.name} is held by its queue until it is admitted"
+        )
+    if len(pods) < job.parallelism:
+        return _of_refused_pods(job, seen.notices)
+    return None
+
+
+def _of_pod(pod: Pod, seen: Observed) -> Waiting | None:
+    if pod.over or pod.terminate_by is not None:
+        return None
+    if pod.node in seen.lost_nodes:
+        return Waiting(Reason.NODE_LOST, f"node {pod.node} of pod {pod.name} does not answer")
+    if not pod.node:
+        return _of_unscheduled(pod, seen)
+    for container in pod.containers:
+        if found := _of_container(container):
+            return found
+    if any(container.waiting_reason == "PodInitializing" for container in pod.containers) or not (
+        pod.containers and any(container.running for container in pod.containers)
+    ):
+        return _of_mounts(pod, seen.notices)
+    return None
+
+
+def _of_unscheduled(pod: Pod, seen: Observed) -> Waiting | None:
+    if not pod.unschedulable:
+        return None
+    if missing := _MISSING_CLAIM.search(pod.unschedulable):
+        return Waiting(Reason.VOLUME_MISSING, f"{missing.group()}: create it, or fix storageUri")
+    if "PersistentVolumeClaim" in pod.unschedulable and seen.volume_claim is not None:
+        return _of_claim(seen.volume_claim, seen.notices, pod)
+    return Waiting(Reason.UNSCHEDULABLE, f"no node can take pod {pod.name}: {pod.unschedulable}")
+
+
+def _of_claim(claim: Child, notices: Sequence[Notice], pod: Pod) -> Waiting:
+    said = next((notice for notice in notices if notice.about == claim.uid), None)
+    detail = said.message if said else pod.unschedulable
+    return Waiting(
+        Reason.VOLUME_PENDING,
+        f"volume claim {claim.name} has no volume: {detail}",
+    )
+
+
+def _of_container(container: Container) -> Waiting | None:
+    reason, message = container.waiting_reason, container.waiting_message
+    if reason in _IMAGE_REASONS:
+        # One text for ErrImagePull and ImagePullBackOff, which take turns every few seconds.
+        detail = _BACK_OFF.sub("", message)
+        return Waiting(Reason.IMAGE_PULL, f"cannot pull image {container.image}: {detail}")
+    if reason in _CANNOT_START:
+        missing = 'secret "' in message and "not found" in message
+        return Waiting(
+            Reason.SECRET_MISSING if missing else Reason.CONTAINER_CANNOT_START,
+            f"container {container.name}: {message}",
+        )
+    return None
+
+
+def _of_mounts(pod: Pod, notices: Sequence[Notice]) -> Waiting | None:
+    said = next(
+        (
+            notice
+            for notice in notices
+            if notice.about == pod.uid and notice.reason in _MOUNT_REASONS
+        ),
+        None,
+    )
+    if said is None:
+        return None
+    text = said.message.lower()
+    missing = ("secret" in text or "references non-existent" in text) and (
+        "not found" in text or "non-existent" in text
+    )
+    return Waiting(
+        Reason.SECRET_MISSING if missing else Reason.VOLUME_PENDING,
+        f"pod {pod.name}: {said.message}",
+    )
+
+
+def _of_refused_pods(job: BatchJob, notices: Sequence[Notice]) -> Waiting | None:
+    said = next(
+        (
+            notice
+            for notice in notices
+            if notice.about == job.uid and notice.reason == "FailedCreate"
+        ),
+        None,
+    )
+    if said is None:
+        return None
+    quota = "exceeded quota" in said.message
+    return Waiting(Reason.QUOTA_EXCEEDED if quota else Reason.PODS_FORBIDDEN, said.message)
