@@ -36,7 +36,8 @@ def crd(kind: type[Kind]) -> dict[str, Any]:
     properties = schema["properties"] = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
-        "metadata": {"type": "object"},
+        # The only part of metadata that a schema may name; rules about it point at it.
+        "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
         **{part: schema["properties"][part] for part in PARTS if part in schema["properties"]},
     }
     schema["required"] = [name for name in schema["required"] if name != "metadata"]

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Rule, Rules, rules
 from finetune_operator.api.sources import DataSource
-from finetune_operator.api.text import Fraction
+from finetune_operator.api.text import FRACTION_PATTERN, Fraction
 from finetune_trainer.recipe import DatasetFormat
 
 DEFAULT_VALIDATION_FRACTION = "0.05"
@@ -36,7 +36,12 @@ class Dataset(ApiModel):
     validation_fraction: (
         Annotated[
             Fraction,
-            Rules(Rule("double(self) <= 0.5", "must be at most 0.5: most data is for training")),
+            Rules(
+                Rule(
+                    f"!self.matches(r'{FRACTION_PATTERN}') || double(self) <= 0.5",
+                    "must be at most 0.5: most data is for training",
+                )
+            ),
         ]
         | None
     ) = None

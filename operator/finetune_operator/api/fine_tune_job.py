@@ -12,7 +12,7 @@ from finetune_operator.api.dataset import Dataset
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.api.method import Method
 from finetune_operator.api.output import Output, Publish
-from finetune_operator.api.resource import Kind, PrinterColumn, Resource
+from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
 from finetune_operator.api.sources import ModelSource
 from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
@@ -38,7 +38,7 @@ class FineTuneJobSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             Rule(
-                "self.compute.nodes == 1"
+                "self.compute.nodes <= 1"
                 " || 'ReadWriteMany' in self.checkpoint.volumeClaim.accessModes",
                 "nodes is more than 1, so the volume must be shared: set"
                 " checkpoint.volumeClaim.accessModes to [ReadWriteMany] with a storageClassName"
@@ -46,7 +46,10 @@ class FineTuneJobSpec(ApiModel):
                 field=".checkpoint.volumeClaim.accessModes",
             ),
             Rule(
-                "(self.training.tokensPerBatch / self.training.maxLength)"
+                # A zero is refused at its own field and must not divide here.
+                "self.compute.nodes < 1 || self.compute.gpusPerNode < 1"
+                " || self.training.maxLength < 1"
+                " || (self.training.tokensPerBatch / self.training.maxLength)"
                 " % (self.compute.nodes"
                 " * (self.compute.device == 'GPU' ? self.compute.gpusPerNode : 1)) == 0",
                 "the sequences of a batch (tokensPerBatch / maxLength) must be a multiple of nodes"
@@ -127,13 +130,7 @@ class FineTuneJob(Kind):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            Rule(
-                "size(self.metadata.name) <= 48"
-                " && self.metadata.name.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                "metadata.name must have at most 48 characters, start with a letter and consist of"
-                " lower-case letters, digits and '-': the names of Jobs and Services are made"
-                " from it",
-            ),
+            name_rule(48, "the names of Jobs and Services are made from it"),
             *(
                 _fixed(field.alias or name)
                 for name, field in FineTuneJobSpec.model_fields.items()

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Rule, rules
-from finetune_operator.api.resource import Kind, PrinterColumn, Resource
+from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
 from finetune_operator.api.sources import ModelSource, SecretReference
 from finetune_operator.api.text import Digest, ImageDigestReference, Name, WorkspaceName
 
@@ -56,12 +56,7 @@ class InferenceRevision(Kind):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            Rule(
-                "size(self.metadata.name) <= 63"
-                " && self.metadata.name.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                "metadata.name must have at most 63 characters, start with a letter and consist of"
-                " lower-case letters, digits and '-': models are asked by this name",
-            ),
+            name_rule(63, "models are asked by this name"),
         )
     )
 

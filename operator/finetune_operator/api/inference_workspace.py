@@ -9,7 +9,7 @@ from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Rule, Rules, rules
 from finetune_operator.api.conditions import Conditions
 from finetune_operator.api.pod_template import PodTemplate
-from finetune_operator.api.resource import Kind, PrinterColumn, Resource
+from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
 from finetune_operator.api.text import WORKSPACE_NAME_LENGTH, Name
 
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -59,7 +59,7 @@ class InferenceWorkspaceSpec(ApiModel):
         Field(min_length=1, max_length=16),
         Rules(
             Rule(
-                "self.map(t, t.percent).sum() == 100",
+                "self.size() == 0 || self.map(t, t.percent).sum() == 100",
                 "percent must sum to 100 over all of traffic",
             ),
             Rule(
@@ -111,13 +111,7 @@ class InferenceWorkspace(Kind):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            Rule(
-                f"size(self.metadata.name) <= {WORKSPACE_NAME_LENGTH}"
-                " && self.metadata.name.matches(r'^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                f"metadata.name must have at most {WORKSPACE_NAME_LENGTH} characters, start with a"
-                " letter and consist of lower-case letters, digits and '-': a Service of this"
-                " name is made",
-            ),
+            name_rule(WORKSPACE_NAME_LENGTH, "a Service of this name is made"),
         )
     )
 

@@ -41,7 +41,8 @@ class ResourceRequirements(ApiModel):
             Rule(
                 "!(has(self.limits) && 'nvidia.com/gpu' in self.limits)"
                 " && !(has(self.requests) && 'nvidia.com/gpu' in self.requests)",
-                "nvidia.com/gpu is set by the operator from compute: use gpusPerNode",
+                "nvidia.com/gpu is set by the operator: remove it; a FineTuneJob asks for GPUs by"
+                " compute.gpusPerNode",
             ),
         )
     )

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from finetune_operator.api.base import ApiModel
+from finetune_operator.api.cel import Rule
 from finetune_operator.api.object_meta import ObjectMeta
+from finetune_operator.api.text import DNS_LABEL_PATTERN
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,17 @@ class Resource:
     short_names: tuple[str, ...]
     columns: tuple[PrinterColumn, ...]
     namespaced: bool = True
+
+
+def name_rule(limit: int, reason: str) -> Rule:
+    """A DNS-1035 label of at most `limit` characters, and what it is needed for."""
+    return Rule(
+        f"size(self.metadata.name) <= {limit}"
+        f" && self.metadata.name.matches(r'{DNS_LABEL_PATTERN}')",
+        f"must have at most {limit} characters, start with a letter and consist of lower-case"
+        f" letters, digits and '-': {reason}",
+        field=".metadata.name",
+    )
 
 
 class Kind(ApiModel):

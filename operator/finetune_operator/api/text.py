@@ -19,6 +19,9 @@ Name = Annotated[
     ),
 ]
 
+DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""DNS-1035: a Service of the name can be made."""
+
 WORKSPACE_NAME_LENGTH = 48
 """Characters; leaves room for "-0001" and the suffixes of children within 63."""
 
@@ -26,7 +29,7 @@ WorkspaceName = Annotated[
     str,
     Field(min_length=1, max_length=WORKSPACE_NAME_LENGTH),
     Matches(
-        r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        DNS_LABEL_PATTERN,
         "must start with a letter and consist of lower-case letters, digits and '-':"
         " a Service of this name is made",
     ),
@@ -67,20 +70,24 @@ Host = Annotated[
     ),
 ]
 
+FRACTION_PATTERN = r"^0?\.[0-9]*[1-9][0-9]*$"
+
 Fraction = Annotated[
     str,
     Field(max_length=16),
     Matches(
-        r"^0?\.[0-9]*[1-9][0-9]*$",
+        FRACTION_PATTERN,
         'must be a fraction between 0 and 1 as a string, such as "0.05"',
     ),
 ]
+
+LEARNING_RATE_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE]-?[0-9]{1,2})?$"
 
 LearningRate = Annotated[
     str,
     Field(max_length=16),
     Matches(
-        r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE]-?[0-9]{1,2})?$",
+        LEARNING_RATE_PATTERN,
         'must be a positive number as a string, such as "2e-4" or "0.0002"',
     ),
 ]

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Rule, Rules, rules
-from finetune_operator.api.text import LearningRate
+from finetune_operator.api.text import LEARNING_RATE_PATTERN, LearningRate
 from finetune_trainer.recipe import Precision, Schedule
 
 
@@ -39,7 +39,8 @@ class Training(ApiModel):
             LearningRate,
             Rules(
                 Rule(
-                    "double(self) > 0.0 && double(self) <= 1.0",
+                    f"!self.matches(r'{LEARNING_RATE_PATTERN}')"
+                    " || (double(self) > 0.0 && double(self) <= 1.0)",
                     'must be above 0 and at most 1, such as "2e-4"',
                 )
             ),
