@@ -108,6 +108,21 @@ class Client:
             content_type="application/apply-patch+yaml",
         )
 
+    async def create(self, manifest: Mapping[str, Any]) -> JsonObject:
+        """Creates an object that must not be there yet.
+
+        Raises:
+            ConflictError: there is one of that name; after a lost answer it may be this very one,
+                so whoever asked looks again and decides anew.
+        """
+        kind = BY_MANIFEST[manifest["apiVersion"], manifest["kind"]]
+        return await self._request(
+            "POST",
+            path_of(kind, manifest["metadata"].get("namespace")),
+            query={"fieldManager": FIELD_MANAGER},
+            body=manifest,
+        )
+
     async def patch_status(self, kind: Kind, live: JsonObject, status: JsonObject) -> bool:
         """Makes `status` the status of the object read as `live`; False if it is so already.
 

@@ -18,6 +18,16 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class Create:
+    """Creates an object that is somebody else's from then on.
+
+    One of that name is a conflict: what was seen is out of date, and the decision is made anew.
+    """
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Deletes the object with this uid, and nothing that has since taken its name."""
 
@@ -29,7 +39,7 @@ class Delete:
     """Without grace: for a pod on a node that no longer answers."""
 
 
-Action = Apply | Delete
+Action = Apply | Create | Delete
 
 
 @dataclass(frozen=True, slots=True)

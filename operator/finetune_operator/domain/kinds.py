@@ -44,6 +44,8 @@ VOLUME_CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 BATCH_JOB = Kind("batch/v1", "Job", "jobs")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
+POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 KAITO_WORKSPACE = Kind("kaito.sh/v1beta1", "Workspace", "workspaces")
 
 BY_MANIFEST = {
@@ -62,6 +64,8 @@ BY_MANIFEST = {
         STORAGE_CLASS,
         BATCH_JOB,
         DEPLOYMENT,
+        REPLICA_SET,
+        POD_DISRUPTION_BUDGET,
         KAITO_WORKSPACE,
     )
 }

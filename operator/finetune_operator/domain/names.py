@@ -25,6 +25,7 @@ class Role(StrEnum):
     PREPARE = "prepare"
     TRAIN = "train"
     PUBLISH = "publish"
+    SERVE = "serve"
 
 
 def config_map(job: str) -> str:
@@ -38,8 +39,11 @@ def volume_claim(job: str) -> str:
 
 
 def service(job: str) -> str:
-    """The headless Service by which training pods find rank 0."""
-    return job
+    """The headless Service by which training pods find rank 0.
+
+    Not the job's own name: that is the Service of an InferenceWorkspace, or of KAITO's, so named.
+    """
+    return f"{job}-train"
 
 
 def batch_job(job: str, role: Role, number: int) -> str:

@@ -167,7 +167,8 @@ def view_pod(pod: JsonObject) -> Pod | None:
     metadata, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
     labels = metadata.get("labels", {})
     try:
-        role, number = Role(labels.get(names.ROLE)), int(labels.get(names.ATTEMPT, ""))
+        # Pods that serve belong to no attempt.
+        role, number = Role(labels.get(names.ROLE)), int(labels.get(names.ATTEMPT, "0"))
     except ValueError:
         return None
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}

@@ -34,5 +34,8 @@ class Publication:
     failed: bool = False
     """It can never succeed as it stands; the message says what to change."""
 
+    stalled: bool = False
+    """Waits for a person, as the message says, and goes on looking."""
+
     requeue_after: float | None = None
     """Seconds after which to look again although nothing was seen to change."""

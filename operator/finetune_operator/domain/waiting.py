@@ -1,7 +1,7 @@
 """Why pods do not run yet, in the words of whoever holds them up, with what to do about it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from finetune_operator.api.conditions import Reason
@@ -37,8 +37,24 @@ def explain(seen: Observed, job: BatchJob) -> Waiting | None:
             Reason.WAITING_FOR_TURN, f"Job {job.name} is held by its queue until it is admitted"
         )
     if len(pods) < job.parallelism:
-        return _of_refused_pods(job, seen.notices)
+        return _of_refused_pods(job.uid, seen.notices)
     return None
+
+
+def explain_serving(
+    pods: Iterable[Pod], replica_sets: Collection[str], notices: Sequence[Notice]
+) -> Waiting | None:
+    """Why serving pods do not run; None when nothing but time is missing.
+
+    Args:
+        replica_sets: uids of those that have not made all of their pods.
+        notices: about the pods and the ReplicaSets.
+    """
+    seen = Observed(notices=tuple(notices))
+    for pod in pods:
+        if found := _of_pod(pod, seen):
+            return found
+    return next((found for uid in replica_sets if (found := _of_refused_pods(uid, notices))), None)
 
 
 def _of_pod(pod: Pod, seen: Observed) -> Waiting | None:
@@ -113,13 +129,9 @@ def _of_mounts(pod: Pod, notices: Sequence[Notice]) -> Waiting | None:
     )
 
 
-def _of_refused_pods(job: BatchJob, notices: Sequence[Notice]) -> Waiting | None:
+def _of_refused_pods(maker: str, notices: Sequence[Notice]) -> Waiting | None:
     said = next(
-        (
-            notice
-            for notice in notices
-            if notice.about == job.uid and notice.reason == "FailedCreate"
-        ),
+        (notice for notice in notices if notice.about == maker and notice.reason == "FailedCreate"),
         None,
     )
     if said is None:
