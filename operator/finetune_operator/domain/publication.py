@@ -7,6 +7,7 @@ carries it out. So neither knows the other.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finetune_operator.api.conditions import Reason
 from finetune_operator.domain.actions import Action, Event
 
 
@@ -17,8 +18,8 @@ class Publication:
     done: bool
     """The result is published; nothing is left to do for this job."""
 
-    reason: str
-    """CamelCase reason of the condition Published."""
+    reason: Reason
+    """Of the condition Published."""
 
     message: str
     """For people: what is published where, or what is being waited for."""

@@ -1,0 +1,192 @@
+"""Accept: can the job be carried out as written? If so, fix what exactly will be run."""
+
+from fnmatch import fnmatchcase
+
+from pydantic import ValidationError
+
+from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.fine_tune_class import FineTuneClass
+from finetune_operator.api.fine_tune_job import FineTuneJobSpec
+from finetune_operator.api.fine_tune_job_status import Phase, Plan, Resolved
+from finetune_operator.domain import conditions
+from finetune_operator.domain.actions import Action, Apply, Delete
+from finetune_operator.domain.kinds import CONFIG_MAP
+from finetune_operator.domain.lifecycle.work import Work
+from finetune_operator.domain.manifests.volume import (
+    headless_service,
+    recipe_config_map,
+    volume_claim,
+)
+from finetune_operator.domain.observed import pods_gone
+from finetune_operator.domain.recipe_builder import build_recipe
+from finetune_trainer import rules
+from finetune_trainer.recipe import Device, Recipe
+
+
+def accept(work: Work) -> bool:
+    """Done when the recipe is stored and the condition Accepted says so."""
+    if work.holds(ConditionType.ACCEPTED) and work.holds(ConditionType.STARTED):
+        return _still_complete(work)
+    its_class = work.seen.finetune_class
+    if its_class is None:
+        name = work.spec.class_name
+        _refuse(work, Reason.CLASS_NOT_FOUND, f"FineTuneClass {name} does not exist: create it")
+        return False
+    recipe = _keep_stored(build_recipe(work.job, _device(work)), work)
+    refusal = _refusal(work, its_class, recipe)
+    if refusal is not None:
+        _refuse(work, *refusal)
+        return False
+    return _fix(work, its_class, recipe)
+
+
+def _device(work: Work) -> Device:
+    choice = work.spec.compute.device.value
+    if choice == "Auto":
+        return Device.GPU if work.seen.has_gpu_nodes else Device.CPU
+    return Device(choice)
+
+
+def _keep_stored(recipe: Recipe, work: Work) -> Recipe:
+    """The stored recipe where only the object's generation differs: suspend changes that too."""
+    if work.seen.recipe is None:
+        return recipe
+    try:
+        stored = Recipe.model_validate_json(work.seen.recipe.content)
+    except ValidationError:
+        return recipe
+    return stored if stored.model_copy(update={"job": recipe.job}) == recipe else recipe
+
+
+def _refusal(work: Work, its_class: FineTuneClass, recipe: Recipe) -> tuple[Reason, str] | None:
+    allowed = its_class.spec.allowed
+    nodes = work.spec.compute.nodes
+    if allowed.max_nodes is not None and nodes > allowed.max_nodes:
+        message = (
+            f"compute.nodes is {nodes}, and FineTuneClass {its_class.metadata.name} allows"
+            f" {allowed.max_nodes}: lower it, or ask the platform team"
+        )
+        return Reason.NOT_ALLOWED, message
+    for field, uri in _image_uris(work.spec):
+        place = uri.removeprefix("oci://")
+        if allowed.registries and not any(_allows(each, place) for each in allowed.registries):
+            message = (
+                f"{field} is {uri}, and FineTuneClass {its_class.metadata.name} allows only"
+                f" {', '.join(allowed.registries)}: use one of them, or ask the platform team"
+            )
+            return Reason.NOT_ALLOWED, message
+    if nodes > 1 and work.seen.storage_is_shared is False:
+        claim = work.spec.checkpoint.volume_claim
+        named = claim.storage_class_name or "the cluster's default StorageClass"
+        message = (
+            f"compute.nodes is {nodes}, but volumes of {named} can be mounted on one node only:"
+            " set checkpoint.volumeClaim.storageClassName to one that several nodes can mount"
+            " (NFS, CephFS, Azure Files, …), or compute.nodes to 1"
+        )
+        return Reason.VOLUME_NOT_SHARED, message
+    if problems := rules.problems(recipe):
+        return Reason.CONFIGURATION_ERROR, "; ".join(problems)
+    return None
+
+
+def _image_uris(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
+    """Every oci:// place the job reads or writes, with its field."""
+    found = [("model.storageUri", spec.model.storage_uri)]
+    found += [("dataset.train", source.storage_uri) for source in spec.dataset.train]
+    found += [
+        ("dataset.validation", source.storage_uri) for source in spec.dataset.validation or ()
+    ]
+    found.append(("output.storageUri", spec.output.storage_uri))
+    return [(field, uri) for field, uri in found if uri.startswith("oci://")]
+
+
+def _allows(pattern: str, place: str) -> bool:
+    """Whether a place lies in a registry, or below a path of it."""
+    return fnmatchcase(place, pattern) or fnmatchcase(place, f"{pattern.rstrip('/*')}/*")
+
+
+def _refuse(work: Work, reason: Reason, message: str) -> None:
+    """Not for good: the spec may still be edited, and a class may appear."""
+    work.update(phase=Phase.PENDING)
+    work.set(ConditionType.RECONCILING, False, reason, message)
+    work.set(ConditionType.STALLED, True, reason, message)
+    if work.set(ConditionType.ACCEPTED, False, reason, message):
+        work.event(reason, message, warning=True)
+
+
+def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
+    """Stores the recipe and what names stand for; nothing is started before both are stored."""
+    stored, text = work.seen.recipe, recipe.canonical_json()
+    if stored is not None and stored.content != text:
+        # The spec was edited after this was stored: what was started by it goes first.
+        work.actions += [job.delete() for job in work.seen.batch_jobs if not job.deleting]
+        if not work.actions and pods_gone(work.seen.pods):
+            namespace = work.job.metadata.namespace
+            work.actions.append(Delete(CONFIG_MAP, namespace, stored.name, stored.uid))
+        work.goes_on(Phase.PENDING, Reason.PENDING)
+        work.again(1)
+        return False
+    resolved = Resolved(
+        recipe_digest=recipe.digest(), trainer_image=its_class.spec.images.trainer
+    ).model_copy(
+        update={
+            "model_revision": work.resolved.model_revision,
+            "dataset_digest": work.resolved.dataset_digest,
+        }
+    )
+    plan = Plan(
+        device=recipe.compute.device,
+        nodes=recipe.compute.nodes,
+        gpus_per_node=recipe.compute.gpus_per_node,
+    )
+    work.actions += _missing(work, text)
+    settled = (
+        work.holds(ConditionType.ACCEPTED)
+        and not work.actions
+        and (work.status.resolved, work.status.plan) == (resolved, plan)
+    )
+    if settled:
+        return True
+    work.update(resolved=resolved, plan=plan)
+    work.set(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    work.goes_on(Phase.PENDING, Reason.ACCEPTED)
+    work.event(Reason.ACCEPTED, "")
+    work.again(0)
+    return False
+
+
+def _missing(work: Work, recipe: str) -> list[Action]:
+    wanted: list[Action] = []
+    if work.seen.recipe is None:
+        wanted.append(Apply(recipe_config_map(work.job, recipe)))
+    if work.seen.volume_claim is None:
+        wanted.append(Apply(volume_claim(work.job)))
+    if work.seen.service is None and work.spec.compute.nodes > 1:
+        wanted.append(Apply(headless_service(work.job)))
+    return wanted
+
+
+def _still_complete(work: Work) -> bool:
+    """Makes again what was taken away and can be; without its volume a job cannot go on."""
+    if work.seen.volume_claim is None:
+        work.fail(
+            Reason.VOLUME_MISSING,
+            "the job's volume claim was deleted, and inputs and checkpoints with it: create the"
+            " job again",
+        )
+        return False
+    work.actions += _missing(work, _as_accepted(work).canonical_json())
+    if work.actions:
+        work.again(0)
+        return False
+    return True
+
+
+def _as_accepted(work: Work) -> Recipe:
+    """The recipe as it was stored; suspending has raised the object's generation since."""
+    accepted = conditions.find(work.status.conditions, ConditionType.ACCEPTED)
+    generation = accepted.observed_generation if accepted else None
+    metadata = work.job.metadata.model_copy(
+        update={"generation": generation or work.job.metadata.generation}
+    )
+    return build_recipe(work.job.model_copy(update={"metadata": metadata}), work.plan.device)

@@ -1,0 +1,70 @@
+"""Publish: push the result, then hand it to whoever serves it. No trainer pod lives meanwhile."""
+
+from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.fine_tune_job_status import Artifact, Phase, Published
+from finetune_operator.api.output import PublishType
+from finetune_operator.domain.lifecycle.prepare import last_words
+from finetune_operator.domain.lifecycle.retried import RetriedJob
+from finetune_operator.domain.lifecycle.train import record_evaluation
+from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
+from finetune_operator.domain.manifests.publish import PUBLISH, publish_job
+from finetune_operator.domain.names import Role
+from finetune_operator.domain.publication import Publication
+from finetune_trainer import manifest
+
+PUSH = RetriedJob(Role.PUBLISH, Phase.PUBLISHING, Reason.PUBLISHING, publish_job)
+
+
+def publish(work: Work) -> bool:
+    """Done when the condition Published says so."""
+    if work.holds(ConditionType.PUBLISHED):
+        return True
+    if not work.status.artifacts and not _push(work):
+        return False
+    if work.spec.publish.type is PublishType.NONE:
+        uri = work.status.artifacts[0].uri
+        work.set(ConditionType.PUBLISHED, True, Reason.PUBLISHED, f"pushed as {uri}")
+        return True
+    if work.seen.publication is None:
+        # Only now is it known what to publish; the next call will have looked.
+        work.again(0)
+        return False
+    return _hand_over(work, work.seen.publication)
+
+
+def _push(work: Work) -> bool:
+    work.set(ConditionType.PUBLISHED, False, Reason.PUBLISHING)
+    job = PUSH.completed(work)
+    if job is None:
+        return False
+    said = last_words(work.seen.pods_of(Role.PUBLISH, job.number), PUBLISH, manifest.Published)
+    if said is None:
+        # The pod is gone and the digest with it; pushing again gives the same one.
+        PUSH.start(work, job.number + 1)
+        return False
+    work.update(artifacts=(Artifact(kind=said.kind, uri=said.uri, bytes=said.bytes),))
+    work.event(Reason.PUBLISHED, f"pushed as {said.uri}")
+    if not work.holds(ConditionType.EVALUATED):
+        record_evaluation(work, said.completion)
+    work.goes_on(Phase.PUBLISHING, Reason.PUBLISHING)
+    return True
+
+
+def _hand_over(work: Work, publication: Publication) -> bool:
+    reason = publication.reason
+    work.actions += publication.actions
+    work.events += publication.events
+    if publication.revision or publication.endpoint:
+        work.update(
+            published=Published(
+                revision=publication.revision or None, endpoint=publication.endpoint or None
+            )
+        )
+    if publication.failed:
+        work.fail(reason, publication.message)
+        return False
+    work.set(ConditionType.PUBLISHED, publication.done, reason, publication.message)
+    if not publication.done:
+        work.goes_on(Phase.PUBLISHING, reason, publication.message)
+        work.again(publication.requeue_after or WATCHED_SECONDS)
+    return publication.done

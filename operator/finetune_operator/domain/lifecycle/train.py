@@ -1,0 +1,128 @@
+"""Train: watch the attempt under way, show its progress, and judge its end."""
+
+from datetime import timedelta
+
+from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.fine_tune_job_status import Evaluation, Metrics, Phase
+from finetune_operator.domain import progress
+from finetune_operator.domain.endings import classify
+from finetune_operator.domain.lifecycle import attempts
+from finetune_operator.domain.lifecycle.prepare import last_words
+from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
+from finetune_operator.domain.manifests.train import TRAIN
+from finetune_operator.domain.names import Role
+from finetune_operator.domain.observed import BatchJob, Pod
+from finetune_operator.domain.waiting import explain
+from finetune_trainer import manifest
+
+TURN_KEPT_SECONDS = 60
+"""How long a job of several nodes may wait for the last of them while others wait for it."""
+
+
+def train(work: Work) -> bool:
+    """Done when the condition Trained says so."""
+    if work.holds(ConditionType.TRAINED):
+        return True
+    number = attempts.under_way(work)
+    if number is None:
+        return False
+    if number > work.attempts.current:
+        work.update(attempts=work.attempts.model_copy(update={"current": number}))
+        work.set(ConditionType.ADMITTED, True, Reason.ADMITTED)
+    job = attempts.job_of(work, number)
+    if job is not None and job.complete:
+        record_trained(work, number)
+        return True
+    pods = work.seen.pods_of(Role.TRAIN, number)
+    if job is None or job.over:
+        if attempts.clear(work, pods, f"attempt {number} has ended"):
+            attempts.settle(work, number, classify(job, pods))
+        return False
+    _watch(work, job, pods)
+    return False
+
+
+def record_trained(work: Work, number: int) -> None:
+    """Writes down what rank 0 said; if its pod is gone, publishing will say it again."""
+    said = last_words(work.seen.pods_of(Role.TRAIN, number), TRAIN, manifest.Trained)
+    work.set(ConditionType.TRAINED, True, Reason.TRAINED)
+    work.event(Reason.TRAINED, f"attempt {number} completed the training")
+    if said is not None:
+        record_evaluation(work, said)
+
+
+def record_evaluation(work: Work, said: manifest.Trained) -> None:
+    """Step and held-out losses, as the trainer measured them at the end."""
+    shown = progress.at_end(work.status.progress, said.step, said.total_steps, work.now)
+    work.update(progress=shown)
+    if said.evaluation is None:
+        work.set(ConditionType.EVALUATED, False, Reason.NOTHING_HELD_OUT)
+        return
+    work.update(
+        evaluation=Evaluation(
+            base=Metrics(loss=said.evaluation.base.Loss),
+            tuned=Metrics(loss=said.evaluation.tuned.Loss),
+        )
+    )
+    work.set(ConditionType.EVALUATED, True, Reason.EVALUATED)
+
+
+def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
+    """The pods of a running attempt: where they are, what holds them up, how far they are."""
+    placed = [pod for pod in pods if pod.node]
+    all_placed = len(placed) == job.parallelism
+    running = [pod for pod in pods if any(each.running for each in pod.containers)]
+    found = explain(work.seen, job)
+    if all_placed:
+        work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
+    elif found is not None:
+        work.set(ConditionType.NODES_READY, False, found.reason, found.message)
+    if found is not None:
+        phase = Phase.TRAINING if len(running) == job.parallelism else Phase.QUEUED
+        work.goes_on(phase, found.reason, found.message)
+    elif len(running) == job.parallelism or any(pod.over for pod in pods):
+        work.goes_on(Phase.TRAINING, Reason.TRAINING, f"attempt {job.number} is running")
+    else:
+        work.goes_on(Phase.QUEUED, Reason.STARTING, f"attempt {job.number} is starting")
+    if found is not None or len(running) < job.parallelism:
+        work.again(WATCHED_SECONDS)
+    if not all_placed:
+        _give_turn_back(work, job)
+    _free_lost_nodes(work, pods)
+    _show_progress(work, job)
+
+
+def _give_turn_back(work: Work, job: BatchJob) -> None:
+    """Half a job holds nodes that another could use; whoever waits for longest goes first."""
+    waiting = work.seen.line.waiting
+    if job.parallelism == 1 or not waiting or job.created is None:
+        return
+    if work.now >= job.created + timedelta(seconds=TURN_KEPT_SECONDS):
+        work.actions.append(job.delete())
+        work.event(
+            Reason.WAITING_FOR_TURN,
+            f"attempt {job.number} did not get all of its nodes within {TURN_KEPT_SECONDS} s and"
+            f" gives its turn to {waiting[0]}",
+        )
+
+
+def _free_lost_nodes(work: Work, pods: list[Pod]) -> None:
+    """The Job hears of a pod's end only when it has one; a lost node never tells."""
+    leaving = [pod for pod in pods if pod.terminate_by is not None and not pod.over]
+    if leaving:
+        attempts.clear(work, leaving, "a pod has to leave its node")
+
+
+def _show_progress(work: Work, job: BatchJob) -> None:
+    posted = work.seen.progress
+    if posted is None:
+        return
+    before = work.status.progress
+    news = progress.merge(before, posted, job.number, work.now)
+    if news is None:
+        return
+    wait = progress.seconds_until_due(before, work.around.progress_seconds, work.now)
+    if wait > 0:
+        work.again(wait)
+    else:
+        work.update(progress=news)
