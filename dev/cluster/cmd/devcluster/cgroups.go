@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cgroupMounts lists every mounted control group hierarchy: one with version 2, one a controller with version 1.
+func cgroupMounts() ([]string, error) {
+	mounts, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer mounts.Close()
+	var found []string
+	for scanner := bufio.NewScanner(mounts); scanner.Scan(); {
+		before, after, _ := strings.Cut(scanner.Text(), " - ")
+		if kind := strings.Fields(after)[0]; kind == "cgroup" || kind == "cgroup2" {
+			found = append(found, strings.Fields(before)[4])
+		}
+	}
+	return found, nil
+}
+
+// createNodeCgroups makes the kubelet's root group, which it wants to find, and the group of the container runtime.
+func createNodeCgroups(node string) error {
+	mounts, err := cgroupMounts()
+	if err != nil {
+		return err
+	}
+	for _, mount := range mounts {
+		for _, group := range []string{name, name + "/" + node, name + "/" + node + ".runtime"} {
+			directory := filepath.Join(mount, group)
+			if err := os.MkdirAll(directory, 0o755); err != nil {
+				return err
+			}
+			// Version 1: a new cpuset is empty, and nothing can run in it, until it gets its parent's.
+			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+				inherited, err := os.ReadFile(filepath.Join(filepath.Dir(directory), file))
+				if err != nil || filepath.Base(mount) != "cpuset" {
+					continue
+				}
+				if err := os.WriteFile(filepath.Join(directory, file), inherited, 0o644); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// runtimeCgroup is the file that puts a process into the group of a node's container runtime. One hierarchy is
+// enough: the group only says which shims belong to the node.
+func runtimeCgroup(node string) string {
+	for _, mount := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
+		file := filepath.Join(mount, name, node+".runtime", "cgroup.procs")
+		if _, err := os.Stat(file); err == nil {
+			return file
+		}
+	}
+	return ""
+}
+
+// cgroupTrees lists the directories of a group and its descendants in all hierarchies, the deepest first.
+func cgroupTrees(group string) ([]string, error) {
+	mounts, err := cgroupMounts()
+	if err != nil {
+		return nil, err
+	}
+	var directories []string
+	for _, mount := range mounts {
+		_ = filepath.WalkDir(filepath.Join(mount, group), func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				directories = append([]string{path}, directories...)
+			}
+			return nil
+		})
+	}
+	return directories, nil
+}
+
+// processesIn lists the processes of a group and its descendants.
+func processesIn(group string) ([]int, error) {
+	directories, err := cgroupTrees(group)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, directory := range directories {
+		content, _ := os.ReadFile(filepath.Join(directory, "cgroup.procs"))
+		for _, field := range strings.Fields(string(content)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids, nil
+}
+
+// removeCgroups removes a group and its descendants. Killed processes take a moment to leave: it waits for 10 s.
+func removeCgroups(group string) error {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		directories, err := cgroupTrees(group)
+		if err != nil || len(directories) == 0 {
+			return err
+		}
+		for _, directory := range directories {
+			err = os.Remove(directory)
+		}
+		if err != nil && time.Now().After(deadline) {
+			return fmt.Errorf("control group %s still has processes: %w", group, err)
+		}
+		if err != nil {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
