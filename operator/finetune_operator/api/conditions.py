@@ -35,7 +35,12 @@ class ConditionType(StrEnum):
     FAILED = "Failed", "The job is over without a result."
     RECONCILING = "Reconciling", "Work is under way (kstatus: InProgress)."
     STALLED = "Stalled", "Nothing goes on until a person changes something (kstatus: Failed)."
-    READY = "Ready", "InferenceWorkspace: every revision with traffic answers."
+    READY = "Ready", "InferenceWorkspace: what answers is what spec and revisions ask for."
+    AVAILABLE = "Available", "InferenceWorkspace: something answers, perhaps still as before."
+    REVISIONS_ACCEPTED = (
+        "RevisionsAccepted",
+        "InferenceWorkspace: every revision is over the base model that is served.",
+    )
 
 
 class Reason(StrEnum):
@@ -224,6 +229,7 @@ class Reason(StrEnum):
         "spec.runtime cannot run here.",
         "Set spec.runtime to Auto, or give the FineTuneClass the image that the message names.",
     )
+    SWITCHED_OFF = "SwitchedOff", "spec.replicas is 0.", "Set spec.replicas to 1 or more."
     ROLLING_OUT = "RollingOut", "Pods with the wanted revisions are starting."
     SERVING = "Serving", "Every revision with traffic answers."
 

@@ -96,13 +96,13 @@ class InferenceWorkspaceStatus(ApiModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """metadata.generation that this status speaks of."""
     conditions: Conditions = ()
-    """Ready; and Reconciling and Stalled, as kstatus reads them."""
+    """Ready, Available, RevisionsAccepted; and Reconciling and Stalled, as kstatus reads them."""
     endpoint: Annotated[str, Field(max_length=1024)] | None = None
     """Base URL of the OpenAI-compatible API, within the cluster."""
     base_model: Annotated[str, Field(max_length=1024)] | None = None
-    """storageUri of the base model that all revisions share."""
+    """The base model that all served revisions share: storageUri, and @revision if it has one."""
     revisions: Annotated[tuple[RevisionTraffic, ...], Field(max_length=128)] = ()
-    """Revisions that are served and their shares."""
+    """Revisions that answer by name, and their shares of what the workspace is asked."""
 
 
 class InferenceWorkspace(Kind):
