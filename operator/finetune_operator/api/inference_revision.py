@@ -17,7 +17,8 @@ class Adapter(ApiModel):
     image: ImageDigestReference
     """The image, by digest."""
     pull_secrets: Annotated[tuple[SecretReference, ...], Field(max_length=1)] = ()
-    """Secret of type kubernetes.io/dockerconfigjson that may pull it; one at most. Default: none."""
+    """Secret of type kubernetes.io/dockerconfigjson that may pull it, if it needs one.
+    Default: none."""
     rank: Annotated[int, Field(ge=1, le=512)] | None = None
     """Rank of the adapter: vLLM must be told the largest. Absent: 16, vLLM's own default."""
 
