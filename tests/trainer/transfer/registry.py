@@ -1,0 +1,99 @@
+"""A real OCI registry (distribution) on the loopback interface."""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULE = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"
+BUILD_SECONDS = 600
+START_SECONDS = 30
+
+USER, PASSWORD = "tester", "correct-horse"
+HTPASSWD = "tester:$2b$05$1DXoDdPylO1XNx0SAomAY.tjbicQ/8zkHAzXJQwrnQV29.0rz97LC\n"
+"""bcrypt of PASSWORD."""
+
+
+@dataclass(frozen=True)
+class RunningRegistry:
+    """One registry process."""
+
+    host: str
+    root: Path
+
+    def authfile(self, folder: Path, password: str = PASSWORD) -> Path:
+        """A mounted Secret of type kubernetes.io/dockerconfigjson; returns its folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        token = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        content = {"auths": {self.host: {"auth": token}}}
+        (folder / ".dockerconfigjson").write_text(json.dumps(content))
+        return folder
+
+
+def binary() -> Path:
+    """The program, built once into the cache that the development cluster uses too."""
+    found = shutil.which("registry", path=str(_bin()))
+    if found is None:
+        subprocess.run(
+            ["go", "install", MODULE],
+            env={**os.environ, "GOBIN": str(_bin()), "CGO_ENABLED": "0"},
+            check=True,
+            timeout=BUILD_SECONDS,
+        )
+    return _bin() / "registry"
+
+
+@contextmanager
+def run(root: Path, *, password: bool = False) -> Iterator[RunningRegistry]:
+    """Start a registry that keeps its blobs below `root`; it answers when this yields."""
+    root.mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    (root / "htpasswd").write_text(HTPASSWD)
+    auth = f"auth: {{htpasswd: {{realm: test, path: {root}/htpasswd}}}}" if password else ""
+    (root / "config.yml").write_text(
+        f"""version: 0.1
+log: {{level: warn, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {root}/blobs}}}}
+http: {{addr: "{host}"}}
+{auth}
+"""
+    )
+    with (root / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [binary(), "serve", root / "config.yml"], stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            _wait(host, process)
+            yield RunningRegistry(host, root)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait(host: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://{host}/v2/", timeout=5):
+                return
+        except urllib.error.HTTPError:  # it asks for a password: it is there
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError(f"the registry did not start: exit status {process.poll()}")
+
+
+def _bin() -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "finetune-operator" / "bin"
