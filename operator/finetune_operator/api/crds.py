@@ -59,8 +59,7 @@ def crd(kind: type[Kind]) -> dict[str, Any]:
         "schema": {"openAPIV3Schema": schema},
     }
     if "status" in properties:
-        # The API server must not default a status: it is the operator's to write.
-        properties["status"].pop("default", None)
+        properties["status"] = _without_defaults(properties["status"])
         version["subresources"] = {"status": {}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -80,6 +79,18 @@ def crd(kind: type[Kind]) -> dict[str, Any]:
             "versions": [version],
         },
     }
+
+
+def _without_defaults(node: dict[str, Any]) -> dict[str, Any]:
+    """A status is the operator's to write: the API server must not add to it."""
+    made = {key: value for key, value in node.items() if key != "default"}
+    if "properties" in made:
+        made["properties"] = {
+            name: _without_defaults(child) for name, child in made["properties"].items()
+        }
+    if "items" in made:
+        made["items"] = _without_defaults(made["items"])
+    return made
 
 
 def chart_template(kind: type[Kind]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Dropout = Annotated[
     str,
     Field(max_length=16),
     Matches(
-        r"^0?(\.[0-9]+|0(\.[0-9]*)?|\.0*)$",
+        r"^(0|0?\.[0-9]+)$",
         'must be a probability from "0.0" to below "1" as a string',
     ),
 ]
@@ -31,9 +31,9 @@ class LoRA(ApiModel):
     """Low-rank adaptation; the words are PEFT's."""
 
     rank: Annotated[int, Field(ge=1, le=512)] = 16
-    """Rank of the update matrices. 1 to 512; default: 16."""
+    """Rank of the update matrices. 1 to 512. Default: 16."""
     alpha: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Scaling: the update is multiplied by alpha / rank. 1 to 4096; default: 32."""
+    """Scaling: the update is multiplied by alpha / rank. 1 to 4096. Default: 32."""
     dropout: Dropout = "0.0"
     """Probability with which an input of the update is dropped in training, as a string.
     Default: "0.0"."""

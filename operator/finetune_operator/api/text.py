@@ -81,7 +81,7 @@ Fraction = Annotated[
     ),
 ]
 
-LEARNING_RATE_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE]-?[0-9]{1,2})?$"
+LEARNING_RATE_PATTERN = r"^([0-9]+(\.[0-9]+)?|\.[0-9]+)([eE]-?[0-9]{1,2})?$"
 
 LearningRate = Annotated[
     str,
