@@ -35,6 +35,8 @@ def is_applied(live: JsonObject | None, wanted: JsonObject) -> bool:
 
 
 def _holds(live: Any, wanted: Any) -> bool:
+    if live is None:
+        return not wanted  # the API server leaves empty values out
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             _holds(live.get(name), value) for name, value in wanted.items()

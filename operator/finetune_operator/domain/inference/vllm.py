@@ -41,6 +41,8 @@ _ROUTER_RESOURCES: JsonObject = {
     "limits": {"memory": "1Gi"},
 }
 
+DRAIN_SECONDS = 20
+
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -67,6 +69,8 @@ def containers(server: Server, mounts: list[JsonObject]) -> list[JsonObject]:
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
             *mounts,
         ],
+        # The router still writes the answers that it has begun.
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     router = answering("router", server, [])
