@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from finetune_operator.runtime.settings import Settings
+from tests.unit.chart.conftest import NAMESPACE, OPERATOR, Object, Render, only
+
+
+def pod(objects: list[Object]) -> Object:
+    spec: Object = only(objects, "Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+def container(objects: list[Object]) -> Object:
+    (found,) = pod(objects)["containers"]
+    return dict(found)
+
+
+def test_it_satisfies_the_restricted_profile(objects: list[Object]) -> None:
+    assert pod(objects)["securityContext"]["runAsNonRoot"] is True
+    assert pod(objects)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container(objects)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_one_operator_runs_and_a_new_one_waits_for_the_old(objects: list[Object]) -> None:
+    spec = only(objects, "Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_image_is_named_by_digest(objects: list[Object]) -> None:
+    assert container(objects)["image"] == OPERATOR
+
+
+def test_the_operator_understands_every_variable(objects: list[Object]) -> None:
+    environment = {item["name"]: item["value"] for item in container(objects)["env"]}
+    settings = Settings.from_environment(environment)
+    assert settings.progress_url == f"http://finetune-operator.{NAMESPACE}.svc:8090"
+
+
+def test_no_variable_of_a_service_reaches_the_settings(objects: list[Object]) -> None:
+    assert pod(objects)["enableServiceLinks"] is False
+
+
+def test_ports_are_those_that_the_operator_opens(objects: list[Object]) -> None:
+    ports = {item["name"]: item["containerPort"] for item in container(objects)["ports"]}
+    settings = Settings.from_environment({})
+    assert ports == {
+        "metrics": settings.metrics_port,
+        "probes": settings.probe_port,
+        "progress": settings.progress_port,
+    }
+
+
+def test_a_stuck_loop_fails_the_probes(objects: list[Object]) -> None:
+    assert container(objects)["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "probes"}
+    assert container(objects)["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "probes"}
+
+
+def test_placement_is_passed_on(render: Render) -> None:
+    objects = render(
+        {
+            "nodeSelector": {"pool": "system"},
+            "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}],
+            "priorityClassName": "system-cluster-critical",
+        }
+    )
+    assert pod(objects)["nodeSelector"] == {"pool": "system"}
+    assert pod(objects)["tolerations"] == [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
+    assert pod(objects)["priorityClassName"] == "system-cluster-critical"

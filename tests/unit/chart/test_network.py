@@ -1,0 +1,44 @@
+"""service, networkpolicy, servicemonitor."""
+
+from __future__ import annotations
+
+from tests.unit.chart.conftest import Object, Render, only
+
+
+def test_the_service_finds_the_pod_by_named_ports(objects: list[Object]) -> None:
+    service = only(objects, "Service")["spec"]
+    labels = only(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert service["selector"].items() <= labels.items()
+    ports = {port["port"]: port["targetPort"] for port in service["ports"]}
+    assert ports == {8090: "progress", 8080: "metrics"}
+
+
+def test_trainers_of_any_namespace_may_report_progress(objects: list[Object]) -> None:
+    (ingress,) = only(objects, "NetworkPolicy")["spec"]["ingress"]
+    assert ingress == {
+        "from": [{"namespaceSelector": {}}],
+        "ports": [{"port": "progress"}, {"port": "metrics"}],
+    }
+
+
+def test_the_operator_reaches_only_names_and_the_api_server(render: Render) -> None:
+    policy = only(render({"networkPolicy": {"apiServerPorts": [6443]}}), "NetworkPolicy")
+    ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+    assert ports == [53, 53, 6443]
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_the_policy_can_be_left_out(render: Render) -> None:
+    kinds = {item["kind"] for item in render({"networkPolicy": {"enabled": False}})}
+    assert "NetworkPolicy" not in kinds
+
+
+def test_the_service_monitor_is_off_by_default(objects: list[Object]) -> None:
+    assert "ServiceMonitor" not in {item["kind"] for item in objects}
+
+
+def test_the_service_monitor_reads_the_metrics_port(render: Render) -> None:
+    values = {"enabled": True, "intervalSeconds": 15, "labels": {"release": "prometheus"}}
+    monitor = only(render({"serviceMonitor": values}), "ServiceMonitor")
+    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "15s"}]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"

@@ -1,0 +1,58 @@
+"""values.schema.json, kubeVersion and NOTES.txt."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.unit.chart.conftest import CHART, OPERATOR, TRAINER, helm, template
+
+IMAGES = {"operator": OPERATOR, "trainer": TRAINER}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({"replicas": 2}, "replicas", id="unknown"),
+        pytest.param({"class": {"insecure": []}}, "insecure", id="unknown below"),
+        pytest.param({"images": {"operator": "operator:latest"}}, "operator", id="not by digest"),
+        pytest.param({"logLevel": "verbose"}, "logLevel", id="not a level"),
+        pytest.param({"class": {"allowed": {"maxNodes": 65}}}, "maxNodes", id="too many"),
+        pytest.param({"resyncSeconds": "soon"}, "resyncSeconds", id="wrong type"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(values: dict[str, Any], said: str) -> None:
+    ended = template({"images": IMAGES} | values)
+    assert ended.returncode != 0
+    assert said in ended.stderr
+
+
+@pytest.mark.parametrize("image", ["operator", "trainer"])
+def test_a_missing_image_is_asked_for(image: str) -> None:
+    ended = template({"images": IMAGES | {image: ""}})
+    assert f"images.{image}: give" in ended.stderr
+
+
+def test_an_old_cluster_is_refused() -> None:
+    ended = template({"images": IMAGES}, "--kube-version", "1.30.0")
+    assert "kubeVersion" in ended.stderr
+
+
+def test_the_chart_is_clean() -> None:
+    given = ["--set", f"images.operator={OPERATOR}", "--set", f"images.trainer={TRAINER}"]
+    ended = subprocess.run(
+        [helm(), "lint", "--strict", str(CHART), *given],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_notes_say_what_to_type_next() -> None:
+    given = ["--set", f"images.operator={OPERATOR}", "--set", f"images.trainer={TRAINER}"]
+    ended = subprocess.run(
+        [helm(), "install", "finetune-operator", str(CHART), "--dry-run=client", *given],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "kubectl apply -f" in ended.stdout.partition("NOTES:")[2], ended.stderr
