@@ -48,6 +48,5 @@ class Dataset(ApiModel):
     """Share of the training examples to hold out, chosen by training.seed; above 0, at most 0.5.
     Absent: "0.05" unless `validation` is given."""
     format: DatasetFormat = DatasetFormat.AUTO
-    """Layout of an example: OpenAIChat (`{"messages": […]}`), Alpaca (`{"instruction", "input",
-    "output"}`), Text (`{"text"}`, or plain text files), or Auto: found out from the first
-    examples. Default: Auto."""
+    """Layout of a line: OpenAIChat (`{"messages": […]}`), Alpaca (`{"instruction", "input",
+    "output"}`), Text (`{"text"}`), or Auto: told by the first line. Default: Auto."""

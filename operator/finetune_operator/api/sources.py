@@ -8,29 +8,44 @@ from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Matches, Rule, Rules, rules
 from finetune_operator.api.text import URI_LENGTH, Name
 
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _PATH = r"(/[A-Za-z0-9._@=+-]+)*/?"
 _OCI = (
-    r"oci://[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+"
+    r"oci://[a-zA-Z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
     r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
 _PVC = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?" + _PATH
 _FILE = r"file://(/[A-Za-z0-9._@=+-]+)+/?"
-_HF = r"hf://[A-Za-z0-9][A-Za-z0-9._-]*" + _PATH
+_HUB_MODEL = f"hf://{_NAME}/{_NAME}"
+_HUB_DATA = f"hf://(datasets/)?{_NAME}/{_NAME}{_PATH}"
 
-SourceUri = Annotated[
+_NO_CLIMBING = Rules(
+    Rule(
+        "!self.contains('/../') && !self.endsWith('/..')",
+        "must not contain '..': name the place itself",
+    ),
+)
+
+ModelUri = Annotated[
     str,
     Field(min_length=1, max_length=URI_LENGTH),
     Matches(
-        rf"^({_HF}|{_OCI}|{_PVC}|{_FILE})$",
+        rf"^({_HUB_MODEL}|{_OCI}|{_PVC}|{_FILE})$",
         "must be hf://owner/name, oci://registry/repository:tag, pvc://claim/path"
         " or file:///path (a path inside the trainer image)",
     ),
-    Rules(
-        Rule(
-            "!self.contains('/../') && !self.endsWith('/..')",
-            "must not contain '..': name the place itself",
-        ),
+    _NO_CLIMBING,
+]
+
+DataUri = Annotated[
+    str,
+    Field(min_length=1, max_length=URI_LENGTH),
+    Matches(
+        rf"^({_HUB_DATA}|{_OCI}|{_PVC}|{_FILE})$",
+        "must be pvc://claim/path, oci://registry/repository:tag,"
+        " hf://datasets/owner/name/path or file:///path (a path inside the trainer image)",
     ),
+    _NO_CLIMBING,
 ]
 
 _NO_CREDENTIALS_NEEDED = Rule(
@@ -63,11 +78,11 @@ class ModelSource(ApiModel):
         )
     )
 
-    storage_uri: SourceUri
+    storage_uri: ModelUri
     """Where the model lies: `hf://owner/name` (Hugging Face hub), `oci://registry/repository:tag`
-    (image with the model under /data or /), `pvc://claim/path` (a PersistentVolumeClaim of this
-    namespace, read-only) or `file:///path` (a path inside the trainer image). Only safetensors
-    weights are read."""
+    (an image with the model below /data, or else all of it), `pvc://claim/path` (a
+    PersistentVolumeClaim of this namespace, read-only) or `file:///path` (a path inside the
+    trainer image). Only safetensors weights are read."""
     revision: (
         Annotated[
             str,
@@ -87,14 +102,14 @@ class ModelSource(ApiModel):
 
 
 class DataSource(ApiModel):
-    """A file, or a directory of files, of examples."""
+    """Examples as JSON lines: a .jsonl file, or a directory of such files."""
 
     model_config = ConfigDict(json_schema_extra=rules(_NO_CREDENTIALS_NEEDED))
 
-    storage_uri: SourceUri
+    storage_uri: DataUri
     """Where the examples lie: `pvc://claim/path`, `oci://registry/repository:tag`,
-    `hf://datasets/owner/name/path` or `file:///path` (a path inside the trainer image); a file
-    or a directory."""
+    `hf://datasets/owner/name/path` or `file:///path` (a path inside the trainer image). A
+    .jsonl file, or a directory of which all .jsonl files are read."""
     credentials_secret_ref: SecretReference | None = None
     """Secret for the source: key `token` for hf://, `.dockerconfigjson` for oci://. Mounted only
     into the container that fetches. Absent: the source is public."""
