@@ -77,9 +77,7 @@ def classify(job: BatchJob | None, pods: Sequence[Pod]) -> Ending:
     if verdicts:
         return max(verdicts, key=lambda ending: ending.outcome)
     if job is None or job.failure is None:
-        return Ending(
-            Outcome.DISRUPTED, Reason.DISRUPTED, "its Job was deleted"
-        )
+        return Ending(Outcome.DISRUPTED, Reason.DISRUPTED, "its Job was deleted")
     return _of_rule(job.failure)
 
 

@@ -9,6 +9,9 @@ from enum import StrEnum
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OPERATOR = "finetune-operator"
 JOB = "finetune.dev/job"
+JOB_UID = "finetune.dev/job-uid"
+"""Which FineTuneJob, of all that have had its name, a child belongs to."""
+
 ROLE = "finetune.dev/role"
 ATTEMPT = "finetune.dev/attempt"
 PASSED_ON = "kueue.x-k8s.io/"

@@ -8,7 +8,7 @@ from typing import Any
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import Delete, JsonObject
-from finetune_operator.domain.kinds import BATCH_JOB, POD
+from finetune_operator.domain.kinds import BATCH_JOB, FINE_TUNE_JOB, POD
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.publication import Publication
 from finetune_trainer.manifest import Progress
@@ -49,6 +49,9 @@ class Pod:
     """When the pod was to be gone, its grace included; None unless it is being deleted."""
     unschedulable: str = ""
     """The scheduler's message, when it found no node."""
+    silent: bool = False
+    """Its containers ran when its node was last heard of, which is too long ago."""
+
     disruption: str = ""
     """Reason of the DisruptionTarget condition, such as EvictionByEvictionAPI."""
     message: str = ""
@@ -146,6 +149,12 @@ class Observed:
     line: Line = Line()
     progress: Progress | None = None
     """The last that was posted since the operator started."""
+    leaving: tuple[str, ...] = ()
+    """Objects of an earlier job of this name, which the garbage collector still has to remove."""
+
+    taken: tuple[str, ...] = ()
+    """Objects of somebody else's that have a name which this job needs."""
+
     publication: Publication | None = None
 
     def jobs_of(self, role: Role) -> list[BatchJob]:
@@ -174,10 +183,9 @@ def view_pod(pod: JsonObject) -> Pod | None:
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled", {})
     disruption = conditions.get("DisruptionTarget", {})
-    statuses = [
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    ]
+    ready = conditions.get("Ready", {})
+    of_main = status.get("containerStatuses") or ()
+    statuses = [*(status.get("initContainerStatuses") or ()), *of_main]
     annotations = metadata.get("annotations", {})
     return Pod(
         namespace=metadata["namespace"],
@@ -192,6 +200,9 @@ def view_pod(pod: JsonObject) -> Pod | None:
         unschedulable=scheduled.get("message", "Unschedulable")
         if scheduled.get("reason") in ("Unschedulable", "SchedulingGated")
         else "",
+        silent=status.get("phase") == "Running"
+        and ready.get("status") == "False"
+        and all("running" in (each.get("state") or {}) for each in of_main),
         disruption=disruption.get("reason", "Disrupted")
         if disruption.get("status") == "True"
         else "",
@@ -253,6 +264,21 @@ def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
             message=event.get("message", ""),
         )
         for event in ordered
+    )
+
+
+def belongs_to(child: JsonObject, uid: str) -> bool:
+    """Whether the object with this uid is an owner of the child."""
+    owners = child["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == uid for owner in owners)
+
+
+def was_of_a_job(child: JsonObject) -> bool:
+    """Whether the child belongs to some FineTuneJob, or is on its way out anyway."""
+    metadata = child["metadata"]
+    owners = metadata.get("ownerReferences") or ()
+    return "deletionTimestamp" in metadata or any(
+        owner["kind"] == FINE_TUNE_JOB.name for owner in owners
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -28,6 +28,10 @@ class Settings(BaseModel):
 
     resync_seconds: float = Field(default=600.0, gt=0)
     """How often everything is looked at again, in case a change was not seen."""
+
+    image_volumes: Literal["Auto", "Enabled", "Disabled"] = "Auto"
+    """Whether adapters are mounted as OCI image volumes. Auto: from Kubernetes 1.36 on. Disabled:
+    an init container fetches them."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

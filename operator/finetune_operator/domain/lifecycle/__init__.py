@@ -13,6 +13,7 @@ from finetune_operator.domain.lifecycle.admit import admit
 from finetune_operator.domain.lifecycle.finish import clean_up, succeed
 from finetune_operator.domain.lifecycle.prepare import prepare
 from finetune_operator.domain.lifecycle.publish import publish
+from finetune_operator.domain.lifecycle.refused import refused
 from finetune_operator.domain.lifecycle.suspend import suspend
 from finetune_operator.domain.lifecycle.train import train
 from finetune_operator.domain.lifecycle.work import Decision, Surroundings, Work
@@ -40,4 +41,4 @@ def decide(job: FineTuneJob, seen: Observed, around: Surroundings) -> Decision:
     return work.decision()
 
 
-__all__ = ["STEPS", "Decision", "Surroundings", "decide"]
+__all__ = ["STEPS", "Decision", "Surroundings", "decide", "refused"]

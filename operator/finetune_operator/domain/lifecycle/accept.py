@@ -22,11 +22,19 @@ from finetune_operator.domain.recipe_builder import build_recipe
 from finetune_trainer import rules
 from finetune_trainer.recipe import Device, Recipe
 
+LEAVING_SECONDS = 2.0
+"""How often to look whether the garbage collector has finished."""
+
 
 def accept(work: Work) -> bool:
     """Done when the recipe is stored and the condition Accepted says so."""
     if work.holds(ConditionType.ACCEPTED) and work.holds(ConditionType.STARTED):
         return _still_complete(work)
+    if work.seen.leaving:
+        message = f"{', '.join(work.seen.leaving)} of the deleted job of this name is being removed"
+        work.goes_on(Phase.PENDING, Reason.PENDING, message)
+        work.again(LEAVING_SECONDS)
+        return False
     its_class = work.seen.finetune_class
     if its_class is None:
         name = work.spec.class_name
@@ -59,6 +67,9 @@ def _keep_stored(recipe: Recipe, work: Work) -> Recipe:
 
 
 def _refusal(work: Work, its_class: FineTuneClass, recipe: Recipe) -> tuple[Reason, str] | None:
+    if work.seen.taken:
+        message = f"{', '.join(work.seen.taken)} exists and is not this job's: rename one of them"
+        return Reason.NAME_TAKEN, message
     allowed = its_class.spec.allowed
     nodes = work.spec.compute.nodes
     if allowed.max_nodes is not None and nodes > allowed.max_nodes:

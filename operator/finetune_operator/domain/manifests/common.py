@@ -52,6 +52,7 @@ def metadata(job: FineTuneJob, name: str, labels: Mapping[str, str] | None = Non
             **inherited,
             names.MANAGED_BY: names.OPERATOR,
             names.JOB: job.metadata.name,
+            names.JOB_UID: job.metadata.uid,
             **(labels or {}),
         },
         "ownerReferences": [

@@ -1,0 +1,34 @@
+"""Carries out what was decided, and then says so: what every reconciler does last."""
+
+import logging
+from collections.abc import Iterable
+
+from finetune_operator.cluster.client import Client
+from finetune_operator.domain.actions import Action, Apply, Create, Event, JsonObject
+from finetune_operator.domain.kinds import Kind
+from finetune_operator.runtime.tools import Tools
+
+_log = logging.getLogger(__name__)
+
+
+async def carry_out(client: Client, action: Action) -> None:
+    """One write; each may be repeated without harm, or is a conflict the second time."""
+    if isinstance(action, Apply):
+        await client.apply(action.manifest)
+        _log.info("applied %s %s", action.manifest["kind"], action.manifest["metadata"]["name"])
+    elif isinstance(action, Create):
+        await client.create(action.manifest)
+        _log.info("created %s %s", action.manifest["kind"], action.manifest["metadata"]["name"])
+    else:
+        await client.delete(action)
+        _log.info("deleted %s %s", action.kind.name, action.name)
+
+
+async def say(
+    tools: Tools, kind: Kind, live: JsonObject, status: JsonObject, events: Iterable[Event]
+) -> None:
+    """One status write if it changed, and only then the events."""
+    told = {name: value for name, value in status.items() if value not in ([], {})}
+    await tools.client.patch_status(kind, live, told)
+    for event in events:
+        await tools.recorder.record(live, event, tools.now())

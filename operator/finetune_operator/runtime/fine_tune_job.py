@@ -1,0 +1,144 @@
+"""The reconciler of FineTuneJobs: look, decide, act, say so; each time from the beginning."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from pydantic import ValidationError
+
+from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.cluster.errors import ForbiddenError, RefusedError
+from finetune_operator.domain import names
+from finetune_operator.domain.actions import Action, Apply, Create, JsonObject
+from finetune_operator.domain.kinds import (
+    BATCH_JOB,
+    FINE_TUNE_CLASS,
+    FINE_TUNE_JOB,
+    INFERENCE_WORKSPACE,
+    POD,
+    VOLUME_CLAIM,
+)
+from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, refused
+from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
+from finetune_operator.runtime.metrics import PhaseBoard
+from finetune_operator.runtime.observe import observe
+from finetune_operator.runtime.progress_book import ProgressBook
+from finetune_operator.runtime.tools import Tools
+
+_log = logging.getLogger(__name__)
+
+
+def controller(tools: Tools, progress: ProgressBook) -> Controller:
+    """The entry for FineTuneJob in the table of controllers."""
+    reconciler = FineTuneJobReconciler(tools, progress)
+    parent = labelled(names.JOB)
+    return Controller(
+        kind=FINE_TUNE_JOB,
+        watches=(
+            *(Watch(kind, parent, CHILDREN) for kind in (BATCH_JOB, POD, VOLUME_CLAIM)),
+            Watch(FINE_TUNE_CLASS, reconciler.jobs_of_class),
+            Watch(INFERENCE_WORKSPACE, reconciler.jobs_published_to),
+        ),
+        reconcile=reconciler.reconcile,
+    )
+
+
+class FineTuneJobReconciler:
+    """Holds what all calls share; nothing of a job is remembered between two of them."""
+
+    def __init__(self, tools: Tools, progress: ProgressBook) -> None:
+        self._tools = tools
+        self._client = tools.client
+        self._progress = progress
+        self._board = PhaseBoard()
+        self._turn = asyncio.Lock()
+        """Held by a job of several nodes from looking at the line to joining it."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Brings one job as far as it can come now; see runtime.controller.Reconcile."""
+        live = await self._client.get(FINE_TUNE_JOB, *key)
+        if live is None:
+            self._progress.forget(key)
+            self._board.saw(key, None)
+            return None
+        try:
+            job = FineTuneJob.from_stored(live)
+        except ValidationError as error:
+            # Only another version's schema lets this in; nothing safe can be done with it.
+            _log.error("not a FineTuneJob that this version understands: %s", error)
+            return None
+        if job.metadata.deletion_timestamp is not None:
+            return None
+        async with self._turn_of(job):
+            decision = await self._act(key, job)
+        if decision is None:
+            return None
+        await self._say(live, decision)
+        self._board.saw(key, decision.status.phase)
+        return decision.requeue_after
+
+    def _turn_of(self, job: FineTuneJob) -> AbstractAsyncContextManager[None]:
+        return self._turn if job.spec.compute.nodes > 1 else nullcontext()
+
+    async def _act(self, key: Key, job: FineTuneJob) -> Decision | None:
+        """Looks, decides and acts. None when the namespace is on its way out."""
+        seen = await observe(self._client, job, self._progress.get(key))
+        around = Surroundings(
+            now=self._tools.now(),
+            progress_url=self._tools.settings.progress_url,
+            progress_seconds=self._progress.seconds_between_writes,
+        )
+        decision = decide(job, seen, around)
+        try:
+            for action in decision.actions:
+                await self._carry_out(action)
+        except (ForbiddenError, RefusedError) as error:
+            if "because it is being terminated" in error.message:
+                return None
+            for_good = isinstance(error, RefusedError)
+            return refused(job, seen, around, error.message, for_good=for_good)
+        return decision
+
+    async def _carry_out(self, action: Action) -> None:
+        if isinstance(action, Apply):
+            await self._client.apply(action.manifest)
+            manifest = action.manifest
+            _log.info("applied %s %s", manifest["kind"], manifest["metadata"]["name"])
+        elif isinstance(action, Create):
+            await self._client.create(action.manifest)
+        else:
+            await self._client.delete(action)
+            _log.info("deleted %s %s", action.kind.name, action.name)
+
+    async def _say(self, live: JsonObject, decision: Decision) -> None:
+        """One status write if it changed, and only then the events."""
+        said = decision.status.to_dict().items()
+        status = {name: value for name, value in said if value not in ([], {})}
+        await self._client.patch_status(FINE_TUNE_JOB, live, status)
+        for event in decision.events:
+            await self._tools.recorder.record(live, event, self._tools.now())
+
+    async def jobs_of_class(self, changed: JsonObject) -> Iterable[Key]:
+        """Jobs that wait for this class, or were refused by what it allowed before."""
+        name = changed["metadata"]["name"]
+        return [
+            _key(job)
+            for job in await self._client.list_objects(FINE_TUNE_JOB)
+            if job["spec"].get("className", "default") == name
+            and job.get("status", {}).get("phase", "Pending") == "Pending"
+        ]
+
+    async def jobs_published_to(self, workspace: JsonObject) -> Iterable[Key]:
+        """Jobs that wait for this workspace to answer."""
+        metadata = workspace["metadata"]
+        return [
+            _key(job)
+            for job in await self._client.list_objects(FINE_TUNE_JOB, metadata["namespace"])
+            if job["spec"].get("publish", {}).get("workspace", {}).get("name") == metadata["name"]
+            and job.get("status", {}).get("phase") == "Publishing"
+        ]
+
+
+def _key(job: JsonObject) -> Key:
+    return Key(job["metadata"]["namespace"], job["metadata"]["name"])

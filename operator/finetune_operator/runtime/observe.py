@@ -1,0 +1,202 @@
+"""Looks at everything that belongs to one FineTuneJob: live reads, and no more than needed."""
+
+import asyncio
+
+from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.fine_tune_class import FineTuneClass
+from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.output import PublishType
+from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.errors import NotFoundError
+from finetune_operator.domain import conditions, names
+from finetune_operator.domain.actions import JsonObject
+from finetune_operator.domain.kinds import (
+    BATCH_JOB,
+    CONFIG_MAP,
+    EVENT,
+    FINE_TUNE_CLASS,
+    POD,
+    SERVICE,
+    VOLUME_CLAIM,
+    Kind,
+)
+from finetune_operator.domain.names import Role
+from finetune_operator.domain.observed import (
+    BatchJob,
+    Child,
+    Line,
+    Notice,
+    Observed,
+    Pod,
+    belongs_to,
+    view_batch_job,
+    view_child,
+    view_notices,
+    view_pod,
+    was_of_a_job,
+)
+from finetune_operator.domain.publication import Publication
+from finetune_operator.nodes import existing
+from finetune_operator.publishing import PUBLISHERS
+from finetune_operator.runtime.line import look_at_line
+from finetune_trainer.manifest import Progress
+
+EXPLAINED_PODS = 3
+"""Waiting pods whose events are read; the others wait for the same."""
+
+
+async def observe(client: Client, job: FineTuneJob, progress: Progress | None) -> Observed:
+    """What decide() has to see of this job now.
+
+    Raises:
+        ApiError: something could not be read; a decision on half the facts would be wrong.
+    """
+    namespace, name = job.metadata.namespace, job.metadata.name
+    selector = f"{names.JOB}={name}"
+    children, batch_jobs, pods, its_class = await asyncio.gather(
+        _children(client, job),
+        client.list_objects(BATCH_JOB, namespace, labels=selector),
+        client.list_objects(POD, namespace, labels=selector),
+        client.get(FINE_TUNE_CLASS, None, job.spec.class_name),
+    )
+    recipe, claim, service = (_own(child, job) for child in children)
+    strangers = [child for child in children if child and not belongs_to(child, job.metadata.uid)]
+    strangers += [each for each in [*batch_jobs, *pods] if not _is_of(each, job)]
+    views_of_jobs = [view_batch_job(each) for each in batch_jobs if _is_of(each, job)]
+    own_jobs = tuple(view for view in views_of_jobs if view is not None)
+    views_of_pods = [view_pod(each) for each in pods if _is_of(each, job)]
+    own_pods = tuple(view for view in views_of_pods if view is not None)
+    undecided = not conditions.is_true(job.status.conditions, ConditionType.STARTED)
+    claim_wanted = job.spec.checkpoint.volume_claim
+    notices, lost, line, publication = await asyncio.gather(
+        _notices(client, namespace, own_jobs, own_pods, claim),
+        _lost_nodes(client, own_pods),
+        _line(client, job, own_jobs, own_pods),
+        _publication(client, job),
+    )
+    return Observed(
+        finetune_class=FineTuneClass.from_stored(its_class) if its_class else None,
+        recipe=recipe,
+        volume_claim=claim,
+        service=service,
+        batch_jobs=own_jobs,
+        pods=own_pods,
+        notices=notices,
+        lost_nodes=lost,
+        has_gpu_nodes=undecided
+        and job.spec.compute.device.value == "Auto"
+        and await existing.has_gpu_nodes(client),
+        storage_is_shared=await existing.storage_is_shared(client, claim_wanted.storage_class_name)
+        if undecided and job.spec.compute.nodes > 1
+        else None,
+        line=line,
+        progress=progress,
+        leaving=tuple(_title(each) for each in strangers if was_of_a_job(each)),
+        taken=tuple(_title(each) for each in strangers if not was_of_a_job(each)),
+        publication=publication,
+    )
+
+
+async def _children(client: Client, job: FineTuneJob) -> list[JsonObject | None]:
+    namespace, name = job.metadata.namespace, job.metadata.name
+
+    async def read(kind: Kind, child: str) -> JsonObject | None:
+        found = await client.get(kind, namespace, child)
+        return {**found, "kind": kind.name} if found else None
+
+    wanted = [
+        read(CONFIG_MAP, names.config_map(name)),
+        read(VOLUME_CLAIM, names.volume_claim(name)),
+    ]
+    if job.spec.compute.nodes > 1:
+        wanted.append(read(SERVICE, names.service(name)))
+    found = await asyncio.gather(*wanted)
+    return [*found, None][:3]
+
+
+def _own(child: JsonObject | None, job: FineTuneJob) -> Child | None:
+    return view_child(child) if child and belongs_to(child, job.metadata.uid) else None
+
+
+def _is_of(child: JsonObject, job: FineTuneJob) -> bool:
+    labels = child["metadata"].get("labels", {})
+    return bool(labels.get(names.JOB_UID) == job.metadata.uid)
+
+
+def _title(child: JsonObject) -> str:
+    return f"{child.get('kind') or 'object'} {child['metadata']['name']}"
+
+
+async def _notices(
+    client: Client,
+    namespace: str,
+    batch_jobs: tuple[BatchJob, ...],
+    pods: tuple[Pod, ...],
+    claim: Child | None,
+) -> tuple[Notice, ...]:
+    """Events about what does not get on, and only about that."""
+    about: list[str] = []
+    for job in batch_jobs:
+        own = [pod for pod in pods if (pod.role, pod.number) == (job.role, job.number)]
+        if not job.over and len(own) < job.parallelism:
+            about.append(job.uid)
+    waiting = [pod for pod in pods if pod.phase == "Pending" and pod.terminate_by is None]
+    about += [pod.uid for pod in waiting[:EXPLAINED_PODS]]
+    if waiting and claim is not None and claim.phase == "Pending":
+        about.append(claim.uid)
+    found = await asyncio.gather(
+        *(
+            client.list_objects(EVENT, namespace, fields=f"involvedObject.uid={uid}")
+            for uid in about
+        )
+    )
+    return view_notices(event for events in found for event in events)
+
+
+async def _lost_nodes(client: Client, pods: tuple[Pod, ...]) -> frozenset[str]:
+    suspects = {
+        pod.node
+        for pod in pods
+        if pod.node and not pod.over and (pod.silent or pod.terminate_by is not None)
+    }
+    lost = await asyncio.gather(*(existing.is_lost(client, node) for node in suspects))
+    return frozenset(node for node, is_lost in zip(suspects, lost, strict=True) if is_lost)
+
+
+async def _line(
+    client: Client, job: FineTuneJob, batch_jobs: tuple[BatchJob, ...], pods: tuple[Pod, ...]
+) -> Line:
+    """Read while a job of several nodes waits to start, or for the last of its nodes."""
+    status = job.status
+    prepared = status.resolved is not None and status.resolved.dataset_digest is not None
+    trained = conditions.is_true(status.conditions, ConditionType.TRAINED)
+    if job.spec.compute.nodes == 1 or not prepared or trained:
+        return Line()
+    running = [each for each in batch_jobs if each.role is Role.TRAIN and not each.over]
+    placed = [pod for pod in pods if pod.role is Role.TRAIN and pod.node]
+    if running and all(
+        len([pod for pod in placed if pod.number == each.number]) == each.parallelism
+        for each in running
+    ):
+        return Line()
+    return await look_at_line(client, job)
+
+
+async def _publication(client: Client, job: FineTuneJob) -> Publication | None:
+    """What the publisher makes of what it sees, once there is something to publish."""
+    status = job.status
+    over = conditions.is_true(status.conditions, ConditionType.PUBLISHED)
+    if not status.artifacts or over or job.spec.publish.type is PublishType.NONE:
+        return None
+    publisher = PUBLISHERS[job.spec.publish.type]
+    reads = publisher.reads(job)
+
+    async def read(kind: Kind, name: str | None) -> tuple[JsonObject, ...] | None:
+        fields = f"metadata.name={name}" if name else ""
+        try:
+            return tuple(await client.list_objects(kind, job.metadata.namespace, fields=fields))
+        except NotFoundError:
+            return None
+
+    found = await asyncio.gather(*(read(each.kind, each.name) for each in reads))
+    return publisher.publish(job, status.artifacts[0], dict(zip(reads, found, strict=True)))

@@ -1,0 +1,47 @@
+"""The latest progress of each training job, kept in memory until the reconciler writes it down.
+
+Losing it with the process loses nothing: the trainer posts again within seconds.
+"""
+
+from collections.abc import Callable
+
+from finetune_operator.runtime.controller import Key
+from finetune_trainer.manifest import Progress
+
+JOB_SECONDS = 10.0
+"""Least time between two writes of a job's progress."""
+
+WRITES_PER_SECOND = 20.0
+"""Writes of progress over all jobs; with more than 200 jobs training, each is written less."""
+
+
+class ProgressBook:
+    """Takes posts at any rate, and asks for a reconciliation when the next write is due."""
+
+    def __init__(self, wake: Callable[[Key, float], None]) -> None:
+        self._wake = wake
+        self._latest: dict[Key, Progress] = {}
+
+    @property
+    def seconds_between_writes(self) -> float:
+        """The interval of each job at the present number of training jobs."""
+        return max(JOB_SECONDS, len(self._latest) / WRITES_PER_SECOND)
+
+    def post(self, key: Key, progress: Progress) -> None:
+        """Takes what a trainer says, unless it is older than what is known."""
+        known = self._latest.get(key)
+        if known and (progress.attempt, progress.step) < (known.attempt, known.step):
+            return
+        if known is None or known.attempt != progress.attempt:
+            self._wake(key, 0.0)
+        else:
+            self._wake(key, self.seconds_between_writes)
+        self._latest[key] = progress
+
+    def get(self, key: Key) -> Progress | None:
+        """The latest of a job."""
+        return self._latest.get(key)
+
+    def forget(self, key: Key) -> None:
+        """The job is over, or gone."""
+        self._latest.pop(key, None)

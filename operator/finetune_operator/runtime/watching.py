@@ -1,0 +1,109 @@
+"""kopf as a multiplexer of watches: its handlers queue keys and do nothing else.
+
+No on.create, on.update or on.delete: those keep state of kopf's in the objects. An event that is
+lost here is made good by the next one or by the resync.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import kopf
+
+from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.errors import ApiError, NotFoundError
+from finetune_operator.domain.kinds import GROUP, VERSION, Kind
+from finetune_operator.runtime.controller import Watch
+from finetune_operator.runtime.worker import Runner
+
+API_POLL_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+async def api_is_served(client: Client, kinds: Sequence[Kind]) -> None:
+    """Returns when the API server knows our own kinds; a new CRD takes it a moment."""
+    wanted = {kind.plural for kind in kinds if kind.group == GROUP}
+    while True:
+        try:
+            served = await client.get_path(f"/apis/{GROUP}/{VERSION}")
+        except NotFoundError:
+            served = {}
+        missing = wanted - {each["name"] for each in served.get("resources", ())}
+        if not missing:
+            return
+        _log.warning("waiting for CustomResourceDefinitions: %s", ", ".join(sorted(missing)))
+        await asyncio.sleep(API_POLL_SECONDS)
+
+
+def watched_kinds(runners: Sequence[Runner]) -> dict[Kind, str]:
+    """Every kind that is watched, with its label selector."""
+    found: dict[Kind, str] = {runner.controller.kind: "" for runner in runners}
+    for runner in runners:
+        for watch in runner.controller.watches:
+            selector = found.setdefault(watch.kind, watch.labels)
+            if selector and selector != watch.labels:
+                raise ValueError(f"{watch.kind.name} is watched with two different selectors")
+    return found
+
+
+async def watch(runners: Sequence[Runner], ready: asyncio.Event) -> None:
+    """Watches until SIGTERM or SIGINT; `ready` is set when all watches were begun."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry, id="kubernetes")(_login)
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.watching.chunk_size = 500
+    for kind, selector in watched_kinds(runners).items():
+        if selector:
+            settings.watching.label_selectors[kopf_name(kind)] = selector
+        kopf.on.event(
+            group=kind.group,
+            version=kind.version,
+            plural=kind.plural,
+            id=kind.plural,
+            registry=registry,
+        )(_handler(kind, runners))
+    await kopf.operator(
+        registry=registry,
+        settings=settings,
+        standalone=True,
+        clusterwide=True,
+        ready_flag=ready,
+    )
+
+
+def kopf_name(kind: Kind) -> str:
+    """As kopf's settings name a resource: `pods`, `jobs.batch`."""
+    return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+
+
+def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_via_client(**arguments)
+
+
+def _handler(kind: Kind, runners: Sequence[Runner]) -> Callable[..., Awaitable[None]]:
+    own = [runner for runner in runners if runner.controller.kind == kind]
+    others: dict[Runner, list[Watch]] = defaultdict(list)
+    for runner in runners:
+        others[runner] += [each for each in runner.controller.watches if each.kind == kind]
+
+    async def handle(event: dict[str, Any], **_: Any) -> None:
+        item = event["object"]
+        for runner in own:
+            runner.saw(event["type"], item)
+        for runner, watches in others.items():
+            for each in watches:
+                try:
+                    keys = await each.keys(item)
+                except ApiError as error:
+                    # kopf would only log it as well; the resync makes good for it.
+                    _log.warning("whose business %s is: %s", item["metadata"]["name"], error)
+                    continue
+                for key in keys:
+                    runner.queue.add(key)
+
+    return handle

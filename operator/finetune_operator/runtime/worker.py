@@ -1,0 +1,101 @@
+"""Runs a controller: its queue, its workers, and what happens when a reconciliation fails."""
+
+import asyncio
+import logging
+import time
+
+from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.errors import ApiError, ConflictError
+from finetune_operator.cluster.work_queue import WorkQueue
+from finetune_operator.runtime import metrics
+from finetune_operator.runtime.controller import Controller, Key
+from finetune_operator.runtime.logs import about
+
+RECONCILE_SECONDS = 60.0
+"""Bound of one reconciliation; each of its calls has a shorter one."""
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """One controller at work."""
+
+    def __init__(self, controller: Controller, client: Client) -> None:
+        self.controller = controller
+        self.name = controller.kind.name.lower()
+        self.queue: WorkQueue[Key] = WorkQueue(self.name)
+        self._client = client
+        self._fingerprints: dict[Key, object] = {}
+        metrics.WORKERS.labels(self.name).set(controller.workers)
+
+    def saw(self, event: str | None, item: dict[str, object]) -> None:
+        """Takes a watch event of the controller's own kind.
+
+        A change of the status alone is our own doing and wakes nobody: it raises no generation.
+        """
+        metadata = item["metadata"]
+        assert isinstance(metadata, dict)
+        key = Key(metadata.get("namespace", ""), metadata["name"])
+        names = ("uid", "generation", "deletionTimestamp", "labels")
+        fingerprint = [metadata.get(name) for name in names]
+        known = self._fingerprints.get(key)
+        if event == "DELETED":
+            self._fingerprints.pop(key, None)
+        else:
+            self._fingerprints[key] = fingerprint
+        if event != "MODIFIED" or fingerprint != known:
+            self.queue.add(key)
+
+    async def resync(self, every: float) -> None:
+        """Adds every object now and then, in case a change was not seen. Runs for ever."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                found = await self._client.list_objects(self.controller.kind)
+            except ApiError as error:
+                _log.warning("resync of %s: %s", self.name, error)
+                continue
+            for item in found:
+                metadata = item["metadata"]
+                self.queue.add(Key(metadata.get("namespace", ""), metadata["name"]))
+
+    async def work(self) -> None:
+        """One worker. Runs for ever; whatever a reconciliation raises ends only that one."""
+        while True:
+            key = await self.queue.get()
+            with about(self.controller.kind.name, key):
+                try:
+                    await self._reconcile(key)
+                finally:
+                    self.queue.done(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        started = time.monotonic()
+        active = metrics.ACTIVE_WORKERS.labels(self.name)
+        active.inc()
+        result = "success"
+        try:
+            async with asyncio.timeout(RECONCILE_SECONDS):
+                after = await self.controller.reconcile(key)
+            self.queue.forget(key)
+            if after is not None:
+                result = "requeue_after"
+                self.queue.add_after(key, after)
+        except ConflictError as error:
+            result = "requeue"
+            _log.debug("out of date, looking again in %.1f s: %s", self.queue.retry(key), error)
+        except (ApiError, TimeoutError) as error:
+            result = self._failed(key)
+            _log.warning("tried again soon: %s: %s", type(error).__name__, error)
+        except Exception:
+            result = self._failed(key)
+            _log.exception("a defect of this operator; tried again later")
+        finally:
+            active.dec()
+            metrics.RECONCILES.labels(self.name, result).inc()
+            metrics.RECONCILE_SECONDS.labels(self.name).observe(time.monotonic() - started)
+
+    def _failed(self, key: Key) -> str:
+        metrics.RECONCILE_ERRORS.labels(self.name).inc()
+        self.queue.retry(key)
+        return "error"
