@@ -151,11 +151,6 @@ class Reason(StrEnum):
         "The FineTuneClass does not allow it.",
         "Change what the message names, or ask the platform team.",
     )
-    NO_DEVICE = (
-        "NoDevice",
-        "No node of the cluster has the device that compute.device asks for.",
-        "Set compute.device to Auto or CPU, or add nodes with GPUs.",
-    )
     VOLUME_NOT_SHARED = (
         "VolumeNotShared",
         "nodes is more than 1 and the storage is known not to be shareable.",

@@ -1,7 +1,7 @@
 """What the operator reports about a FineTuneJob."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -16,24 +16,24 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Phase(StrEnum):
-    """Where a job is, for people; programs read conditions. Each has its meaning beside it."""
+    """Where a job is, for people; programs read conditions."""
 
-    PENDING = "Pending"
-    """Not looked at yet, or not acceptable: see condition Accepted."""
-    PREPARING = "Preparing"
-    """Model and data are fetched and checked."""
-    QUEUED = "Queued"
-    """Waits for its turn or for nodes."""
-    TRAINING = "Training"
-    """The pods of an attempt run."""
-    PUBLISHING = "Publishing"
-    """Trained; the result is pushed and published."""
-    SUSPENDED = "Suspended"
-    """spec.suspend is obeyed."""
-    SUCCEEDED = "Succeeded"
-    """Over, with everything asked for."""
-    FAILED = "Failed"
-    """Over, without a result: see condition Failed."""
+    def __new__(cls, value: str, meaning: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    PENDING = "Pending", "Not looked at yet, or not acceptable: see condition Accepted."
+    PREPARING = "Preparing", "Model and data are fetched and checked."
+    QUEUED = "Queued", "Waits for its turn, or for nodes."
+    TRAINING = "Training", "The pods of an attempt run."
+    PUBLISHING = "Publishing", "Trained; the result is pushed and published."
+    SUSPENDED = "Suspended", "spec.suspend is obeyed; false goes on from the last checkpoint."
+    SUCCEEDED = "Succeeded", "Over, with everything asked for."
+    FAILED = "Failed", "Over, without a result: see condition Failed."
 
 
 class Strategy(StrEnum):

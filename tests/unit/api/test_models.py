@@ -12,7 +12,7 @@ from finetune_operator.api.base import ApiModel
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_class import FineTuneClassSpec
 from finetune_operator.api.fine_tune_job import FineTuneJob, FineTuneJobSpec
-from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
+from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus, Phase
 from finetune_operator.api.inference_revision import InferenceRevisionSpec
 from finetune_operator.api.inference_workspace import (
     InferenceWorkspaceSpec,
@@ -86,7 +86,7 @@ def test_moments_are_written_in_whole_seconds() -> None:
     assert status["conditions"][0]["lastTransitionTime"] == "2026-11-22T10:00:00Z"
 
 
-@pytest.mark.parametrize("word", [*ConditionType, *Reason], ids=str)
-def test_every_word_of_a_condition_is_explained(word: ConditionType | Reason) -> None:
+@pytest.mark.parametrize("word", [*Phase, *ConditionType, *Reason], ids=str)
+def test_every_word_of_a_condition_is_explained(word: Phase | ConditionType | Reason) -> None:
     assert word.value[0].isupper() and word.value.isalnum()
     assert word.meaning.endswith((".", ")."))
