@@ -13,9 +13,9 @@ from finetune_operator.domain.actions import Action, Apply, JsonObject
 from finetune_operator.domain.applied import is_applied, stamped
 from finetune_operator.domain.inference.vllm import DEFAULT_RANK, lora_rank
 from finetune_operator.domain.kinds import CONFIG_MAP, KAITO_WORKSPACE
-from finetune_operator.domain.names import JOB, MANAGED_BY, OPERATOR
+from finetune_operator.domain.names import JOB, JOB_UID, MANAGED_BY, OPERATOR
 from finetune_operator.domain.publication import Publication
-from finetune_operator.publishing.publisher import JOB_UID, Observed, Read, image_of
+from finetune_operator.publishing.publisher import Observed, Read, image_of
 
 _POLL_SECONDS = 15.0
 """KAITO's objects are not watched: most clusters do not have them."""

@@ -13,9 +13,6 @@ from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import Kind
 from finetune_operator.domain.publication import Publication
 
-JOB_UID = "finetune.dev/job-uid"
-"""Label: which FineTuneJob, of all that have had its name, an object was published for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Read:

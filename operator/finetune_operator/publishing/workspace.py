@@ -20,9 +20,9 @@ from finetune_operator.domain.conditions import find, is_true
 from finetune_operator.domain.inference.routing import number_of
 from finetune_operator.domain.inference.server import WORKSPACE, endpoint
 from finetune_operator.domain.kinds import INFERENCE_REVISION, INFERENCE_WORKSPACE
-from finetune_operator.domain.names import JOB, MANAGED_BY, OPERATOR
+from finetune_operator.domain.names import JOB, JOB_UID, MANAGED_BY, OPERATOR
 from finetune_operator.domain.publication import Publication
-from finetune_operator.publishing.publisher import JOB_UID, Observed, Read, image_of
+from finetune_operator.publishing.publisher import Observed, Read, image_of
 from finetune_trainer.manifest import ArtifactKind
 from finetune_trainer.recipe import MethodType
 

@@ -14,7 +14,7 @@ from finetune_operator.domain.conditions import is_true
 from finetune_operator.domain.inference import children
 from finetune_operator.domain.inference.observed import Observed
 from finetune_operator.domain.inference.routing import Unresolved, expired, resolve
-from finetune_operator.domain.inference.server import RUNTIME, Server
+from finetune_operator.domain.inference.server import BASE, RUNTIME, Server
 from finetune_operator.domain.inference.status import (
     Readiness,
     refused_status,
@@ -31,6 +31,10 @@ from finetune_operator.domain.waiting import explain_serving
 
 _POLL_SECONDS = 15.0
 """While pods start: events of the scheduler and the kubelet are not watched."""
+
+
+_REFUSED_SECONDS = 30.0
+"""Permission, quota or a policy may change without a word to us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,15 @@ def decide(seen: Observed, now: datetime) -> Decision:
     )
 
 
+def refused(seen: Observed, message: str, now: datetime) -> Decision:
+    """What is reported when the API server refuses one of the children; `message` is its own."""
+    quota = "exceeded quota" in message
+    reason = Reason.QUOTA_EXCEEDED if quota else Reason.PODS_FORBIDDEN
+    readiness = Readiness(False, reason, message)
+    status = refused_status(seen.workspace, readiness, seen.deployment, now)
+    return Decision((), status, _events(seen, readiness), _REFUSED_SECONDS)
+
+
 class _RefusedError(Exception):
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -80,6 +93,7 @@ def _server(seen: Observed) -> tuple[Server, tuple[InferenceRevision, ...]]:
     """
     workspace, spec = seen.workspace, seen.workspace.spec
     _own_names(seen)
+    _own_models(seen)
     if seen.finetune_class is None:
         raise _RefusedError(
             Reason.CLASS_NOT_FOUND,
@@ -115,6 +129,18 @@ def _own_names(seen: Observed) -> None:
                 f"{found['kind']} {name} exists and belongs to somebody else: delete or rename"
                 " it, or create the InferenceWorkspace under another name.",
             )
+
+
+def _own_models(seen: Observed) -> None:
+    """Refuses two models of one name."""
+    name = seen.workspace.metadata.name
+    revisions = {revision.metadata.name for revision in seen.revisions}
+    for taken in ({BASE} & {name, *revisions}) | ({name} & revisions):
+        raise _RefusedError(
+            Reason.NAME_TAKEN,
+            f"Two models would answer by the name {taken}: {BASE} is the base model's and {name}"
+            " the workspace's own. Choose other names for workspace and revisions.",
+        )
 
 
 def _is_ours(found: JsonObject, seen: Observed) -> bool:

@@ -41,7 +41,8 @@ _ROUTER_RESOURCES: JsonObject = {
     "limits": {"memory": "1Gi"},
 }
 
-DRAIN_SECONDS = 20
+DRAIN_SECONDS = 50
+"""As long as the router takes at most: drain_seconds of its configuration."""
 
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
