@@ -14,6 +14,7 @@ from finetune_operator.api.inference_revision import (
     Provenance,
 )
 from finetune_operator.api.inference_workspace import InferenceWorkspace
+from finetune_operator.api.method import LoRA
 from finetune_operator.api.sources import ModelSource
 from finetune_operator.domain.actions import Create, JsonObject
 from finetune_operator.domain.conditions import find, is_true
@@ -24,7 +25,6 @@ from finetune_operator.domain.names import JOB, JOB_UID, MANAGED_BY, OPERATOR
 from finetune_operator.domain.publication import Publication
 from finetune_operator.publishing.publisher import Observed, Read, image_of
 from finetune_trainer.manifest import ArtifactKind
-from finetune_trainer.recipe import MethodType
 
 _POLL_SECONDS = 60.0
 """A net only: the workspace's events wake the jobs that wait for it."""
@@ -116,11 +116,10 @@ def _revision(job: FineTuneJob, artifact: Artifact, name: str) -> InferenceRevis
     secret = job.spec.output.credentials_secret_ref
     model, adapter = _pinned(job.spec.model, resolved.model_revision), None
     if artifact.kind is ArtifactKind.ADAPTER:
-        lora = job.spec.method.lora
         adapter = Adapter(
             image=image_of(artifact),
             pull_secrets=(secret,) if secret else (),
-            rank=lora.rank if lora and job.spec.method.type is MethodType.LORA else None,
+            rank=(job.spec.method.lora or LoRA()).rank,
         )
     else:
         model = ModelSource(storage_uri=artifact.uri, credentials_secret_ref=secret)
@@ -165,9 +164,17 @@ def _pinned(model: ModelSource, revision: str | None) -> ModelSource:
 
 def revision_manifest(revision: InferenceRevision) -> JsonObject:
     """The object as it is created: metadata holds what we write, nothing that we only read."""
-    manifest = revision.to_dict()
-    metadata = manifest["metadata"]
-    return manifest | {"metadata": {key: metadata[key] for key in ("name", "namespace", "labels")}}
+    metadata = revision.metadata
+    return {
+        "apiVersion": revision.api_version,
+        "kind": revision.kind,
+        "metadata": {
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "labels": dict(metadata.labels),
+        },
+        "spec": revision.spec.to_dict(),
+    }
 
 
 def _workspace_manifest(job: FineTuneJob) -> JsonObject:
