@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -24,23 +23,18 @@ Values = dict[str, Any]
 Render = Callable[..., list[Object]]
 
 
-def helm() -> str:
-    """The user's helm, or the one that the development cluster is built with."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = sorted(
-        cache.glob("finetune-operator/bin/**/helm"), key=lambda path: path.stat().st_mtime
+def helm(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs the user's helm, or the one that the development cluster is built with."""
+    own = shutil.which("helm")
+    command = [own] if own else [str(ROOT / "dev/cluster/devcluster"), "tool", "helm"]
+    return subprocess.run(
+        [*command, *arguments], input=stdin, capture_output=True, text=True, check=False
     )
-    found = shutil.which("helm") or (str(built[-1]) if built else None)
-    assert found, "helm is not installed: `make cluster-up` builds it, or install Helm"
-    return found
 
 
 def template(values: Values, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [helm(), "template", "finetune-operator", str(CHART), "--namespace", NAMESPACE,
-         "--values", "-", *more],
-        input=json.dumps(values), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    given = ["--namespace", NAMESPACE, "--values", "-", *more]
+    return helm("template", "finetune-operator", str(CHART), *given, stdin=json.dumps(values))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 import pytest
@@ -40,19 +39,14 @@ def test_an_old_cluster_is_refused() -> None:
     assert "kubeVersion" in ended.stderr
 
 
+GIVEN = ("--set", f"images.operator={OPERATOR}", "--set", f"images.trainer={TRAINER}")
+
+
 def test_the_chart_is_clean() -> None:
-    given = ["--set", f"images.operator={OPERATOR}", "--set", f"images.trainer={TRAINER}"]
-    ended = subprocess.run(
-        [helm(), "lint", "--strict", str(CHART), *given],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    ended = helm("lint", "--strict", str(CHART), *GIVEN)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_the_notes_say_what_to_type_next() -> None:
-    given = ["--set", f"images.operator={OPERATOR}", "--set", f"images.trainer={TRAINER}"]
-    ended = subprocess.run(
-        [helm(), "install", "finetune-operator", str(CHART), "--dry-run=client", *given],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    ended = helm("install", "finetune-operator", str(CHART), "--dry-run=client", *GIVEN)
     assert "kubectl apply -f" in ended.stdout.partition("NOTES:")[2], ended.stderr
