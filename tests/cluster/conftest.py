@@ -29,6 +29,18 @@ NAMESPACE_GONE_WITHIN = 180  # s: a trainer's termination grace is 120 s
 failed = pytest.StashKey[bool]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: takes the operator away; runs before all others")
+    config.addinivalue_line("markers", "last: judges the whole run; runs after all others")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("alone"))
+
+    items.sort(key=place)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
