@@ -11,10 +11,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from finetune_trainer.errors import PreemptedError, TrainerError
+from finetune_trainer.errors import TrainerError
 from finetune_trainer.exit_codes import ExitCode
-from finetune_trainer.manifest import Failure
-from finetune_trainer.termination import write_termination_message
+from finetune_trainer.termination import failure, write_termination_message
 
 COMMANDS = {
     "fetch": ("finetune_trainer.fetch", "copy a model or a dataset into the workspace"),
@@ -45,11 +44,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         message = module.run(arguments)
     except TrainerError as error:
-        log.error("%s: %s", error.exit_code.reason, error)
-        step = error.step if isinstance(error, PreemptedError) else None
-        write_termination_message(
-            Failure(reason=error.exit_code.reason, message=str(error), step=step)
-        )
+        log.error("%s: %s", error.reason, error)
+        write_termination_message(failure(error))
         return error.exit_code
     if message is not None:
         print(message.model_dump_json(exclude_none=True))

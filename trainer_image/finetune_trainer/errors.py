@@ -3,15 +3,20 @@
 The message of each reaches the user unchanged, so it says what was wrong, where, and what to do.
 """
 
-from typing import ClassVar
-
 from finetune_trainer.exit_codes import ExitCode
 
 
 class TrainerError(Exception):
     """An end that has an exit code of its own; raise one of the subclasses."""
 
-    exit_code: ClassVar[ExitCode]
+    exit_code: int
+    step: int | None = None
+    """The optimizer step of the newest checkpoint, where it matters."""
+
+    @property
+    def reason(self) -> str:
+        """CamelCase, for termination messages, conditions and events."""
+        return ExitCode(self.exit_code).reason
 
 
 class ConfigurationError(TrainerError):
@@ -33,7 +38,7 @@ class OutOfMemoryError(TrainerError):
 
 
 class PreemptedError(TrainerError):
-    """SIGTERM arrived; `step` is the optimizer step of the checkpoint that was saved."""
+    """SIGTERM arrived; the next attempt goes on from `step`."""
 
     exit_code = ExitCode.PREEMPTED
 
@@ -70,3 +75,17 @@ class CredentialsRefusedError(TrainerError):
     """A hub or registry answered 401 or 403."""
 
     exit_code = ExitCode.CREDENTIALS_REFUSED
+
+
+class ProcessFailedError(TrainerError):
+    """A process that we started has ended otherwise; passes on what it said."""
+
+    def __init__(self, exit_code: int, reason: str, message: str, step: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.step = step
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        return self._reason

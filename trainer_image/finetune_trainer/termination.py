@@ -3,10 +3,16 @@
 import os
 from pathlib import Path
 
+from finetune_trainer.errors import TrainerError
 from finetune_trainer.manifest import TERMINATION_MESSAGE_LIMIT, Failure, Message
 
 PATH_VARIABLE = "FINETUNE_TERMINATION_LOG"
 DEFAULT_PATH = "/dev/termination-log"
+
+
+def failure(error: TrainerError) -> Failure:
+    """The message of a failed command."""
+    return Failure(reason=error.reason, message=str(error), step=error.step)
 
 
 def write_termination_message(message: Message) -> None:

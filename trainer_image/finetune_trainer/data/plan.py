@@ -16,8 +16,6 @@ class Step:
     """Rows this process computes, one forward and backward pass each; may be empty."""
     supervised: int
     """Supervised tokens of the whole step over all processes: what its loss is divided by."""
-    tokens: int
-    """Tokens of the whole step over all processes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,15 @@ class Plan:
         return Step(
             rows=rows(share(batch, rank, world_size), self.lengths, self.max_length),
             supervised=sum(self.targets[example] for example in members),
-            tokens=sum(self.lengths[example] for example in members),
+        )
+
+    def tokens(self, first: int, last: int) -> int:
+        """Tokens of the steps from `first` up to, without, `last`."""
+        return sum(
+            self.lengths[example]
+            for batch in self.batches[first:last]
+            for pack in batch
+            for example in pack
         )
 
 

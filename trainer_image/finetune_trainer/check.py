@@ -1,0 +1,56 @@
+"""`check`: refuses in seconds, without weights, what could not be trained."""
+
+import argparse
+
+from finetune_trainer.commands import add_recipe_arguments
+from finetune_trainer.data.dataset import Dataset, load_dataset
+from finetune_trainer.data.plan import Plan, make_plan
+from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.manifest import Checked
+from finetune_trainer.methods import METHODS
+from finetune_trainer.recipe import Recipe, read_recipe
+from finetune_trainer.rules import problems, warmup_refused
+from finetune_trainer.workspace import Workspace, locate, write_durably
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_recipe_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> Checked:
+    """Read the model's small files and all of the data; write prepared.json.
+
+    Raises:
+        ConfigurationError, DataError: with everything the user has to change.
+    """
+    recipe = read_recipe(arguments.recipe)
+    workspace = Workspace(arguments.workspace)
+    if found := problems(recipe):
+        raise ConfigurationError("; ".join(found))
+    base = open_base_model(
+        locate(workspace.model, recipe.model.storage_uri), recipe.training.max_length
+    )
+    dataset = load_dataset(recipe, workspace, base.tokenizer())
+    plan = make_plan(dataset.train.examples, recipe.training)
+    if recipe.training.warmup_steps >= plan.total_steps:
+        raise ConfigurationError(warmup_refused(recipe.training.warmup_steps, plan.total_steps))
+    if found := METHODS[recipe.method.type].problems(base.linear_modules(), recipe):
+        raise ConfigurationError("; ".join(found))
+    checked = _checked(recipe, dataset, plan)
+    write_durably(workspace.prepared, checked.model_dump_json(indent=2).encode())
+    return checked
+
+
+def _checked(recipe: Recipe, dataset: Dataset, plan: Plan) -> Checked:
+    return Checked(
+        dataset_digest=dataset.digest,
+        dataset_format=dataset.format.value,
+        train_examples=len(dataset.train.examples),
+        validation_examples=len(dataset.validation.examples) if dataset.validation else 0,
+        train_tokens=sum(dataset.train.lengths),
+        supervised_tokens=sum(example.targets for example in dataset.train.examples),
+        lengths=dataset.train.statistics(),
+        steps_per_epoch=plan.steps_per_epoch,
+        total_steps=plan.total_steps,
+    )

@@ -1,0 +1,1 @@
+"""The loop: on transformers.Trainer, with checkpoints, signals and progress around it."""

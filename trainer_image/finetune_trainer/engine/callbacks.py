@@ -1,0 +1,112 @@
+"""What happens between steps: agreeing on when to save and stop, and telling how far it is."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from finetune_trainer.data.plan import Plan
+from finetune_trainer.engine.checkpoints import Checkpoints
+from finetune_trainer.engine.progress import ProgressReporter
+from finetune_trainer.engine.stop import StopRequest
+from finetune_trainer.engine.world import World
+from finetune_trainer.manifest import Progress, Stage
+from finetune_trainer.recipe import Checkpoint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run meets outside of its model."""
+
+    world: World
+    stop: StopRequest
+    reporter: ProgressReporter
+    checkpoints: Checkpoints
+    attempt: int
+
+
+class Agree(TrainerCallback):
+    """After each step all processes agree on whether to save and whether to stop.
+
+    Without agreement one process would leave while the others wait for its gradients.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, around: Surroundings) -> None:
+        self._checkpoint = checkpoint
+        self._around = around
+        self._saved_at = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        now = time.monotonic()
+        overdue = now - self._saved_at >= self._checkpoint.interval_seconds
+        # The clock of one process decides for all.
+        mine = [self._around.stop.requested, overdue and self._around.world.leads]
+        stopping, saving = self._around.world.maximum(mine)
+        if stopping:
+            self._around.stop.requested = True
+            control.should_training_stop = True
+        if (
+            stopping
+            or saving
+            or state.global_step % self._checkpoint.interval_steps == 0
+            or state.global_step == state.max_steps
+        ):
+            # Logged first, so that diverged weights are never saved.
+            control.should_log = True
+            control.should_save = True
+            self._saved_at = now
+
+
+class Report(TrainerCallback):
+    """Progress to the operator and one line to the log, whenever the loss is read."""
+
+    def __init__(self, plan: Plan, around: Surroundings) -> None:
+        self._plan = plan
+        self._around = around
+        self._began = 0.0
+        self._first = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._began, self._first = time.monotonic(), state.global_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        if not self._around.world.leads:
+            return
+        logs: dict[str, float] = kwargs["logs"]
+        seconds = time.monotonic() - self._began
+        done, left = state.global_step - self._first, state.max_steps - state.global_step
+        tokens = self._plan.tokens(self._first, state.global_step)
+        progress = Progress(
+            attempt=self._around.attempt,
+            stage=Stage.TRAINING,
+            step=state.global_step,
+            total_steps=state.max_steps,
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            tokens_per_second=tokens / seconds,
+            remaining_seconds=round(seconds / done * left),
+        )
+        self._around.reporter.report(progress)
+        log.info(
+            "step %d/%d  loss %.4f  learning rate %.3g  %.0f tokens/s  %d s left",
+            progress.step,
+            progress.total_steps,
+            progress.loss,
+            progress.learning_rate,
+            progress.tokens_per_second,
+            progress.remaining_seconds,
+        )

@@ -1,0 +1,28 @@
+"""The loss of a row: the same code trains and evaluates."""
+
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from finetune_trainer.data.rows import Row
+
+
+def summed_loss(model: torch.nn.Module, row: Row) -> torch.Tensor:
+    """Sum of the cross-entropies (nats) of the supervised tokens of a row, FP32.
+
+    Only their positions reach the language-model head, which costs more than a layer where the
+    vocabulary is large.
+    """
+    arguments: dict[str, Any] = {
+        "input_ids": row.input_ids,
+        "position_ids": row.position_ids,
+        "cu_seq_lens_q": row.boundaries,
+        "cu_seq_lens_k": row.boundaries,
+        "max_length_q": row.longest,
+        "max_length_k": row.longest,
+        "use_cache": False,
+        "logits_to_keep": row.predictors,
+    }
+    logits = model(**arguments).logits[0]
+    return cross_entropy(logits.float(), row.targets, reduction="sum")

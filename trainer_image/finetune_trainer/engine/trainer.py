@@ -1,0 +1,202 @@
+"""transformers.Trainer, taught our steps, checkpoints and manners."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+
+from finetune_trainer.data.examples import Examples
+from finetune_trainer.data.plan import Plan
+from finetune_trainer.data.rows import make_row
+from finetune_trainer.engine import state as tensors
+from finetune_trainer.engine.callbacks import Agree, Report, Surroundings
+from finetune_trainer.engine.checkpoints import CheckpointState
+from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.world import World
+from finetune_trainer.errors import DivergedError
+from finetune_trainer.recipe import Recipe, Schedule
+
+_SCHEDULES = {
+    Schedule.COSINE: "cosine",
+    Schedule.LINEAR: "linear",
+    Schedule.CONSTANT: "constant_with_warmup",
+}
+"""transformers' words."""
+
+MAX_GRADIENT_NORM = 1.0
+"""Gradients are clipped to this norm; the default of transformers and of most published recipes."""
+
+GPU_LOGGING_STEPS = 10
+"""Reading the loss waits for the GPU, so it is read once in so many steps; on a CPU at each."""
+
+
+class PackedTrainer(Trainer):
+    """Trains by a plan.
+
+    One item of its data is one whole optimizer step, so that the loss is the sum over all
+    supervised tokens of the step divided by their number, however they are spread over rows and
+    processes.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: torch.nn.Module,
+        recipe: Recipe,
+        plan: Plan,
+        examples: Examples,
+        around: Surroundings,
+        autocast: torch.autocast,
+        template: CheckpointState,
+    ) -> None:
+        """`template` is the state of a checkpoint but for its step and schedule."""
+        self._trained_model = model
+        self._recipe = recipe
+        self._plan = plan
+        self._examples = examples.examples
+        self._around = around
+        self._autocast = autocast
+        self._template = template
+        self.last_loss = math.nan
+        super().__init__(
+            model=model,
+            args=_arguments(recipe, plan, around.world, around.checkpoints.root),
+            callbacks=[Agree(recipe.checkpoint, around), Report(plan, around)],
+        )
+
+    # What a step is
+
+    def get_train_dataloader(self) -> DataLoader[dict[str, int]]:
+        steps = [{"step": index} for index in range(self._plan.total_steps)]
+        return DataLoader(cast("Any", steps), shuffle=False, collate_fn=lambda items: items[0])
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Gradients of one optimizer step. Returns this process's share of its loss."""
+        world = self._around.world
+        step = self._plan.step(inputs["step"], world.rank, world.size)
+        tensors.seed_step(self._recipe.training.seed, inputs["step"], world.rank)
+        model.train()
+        # Gradients are averaged over the processes; we want their sum.
+        factor = world.size / step.supervised
+        loss = torch.zeros((), device=world.device)
+        rows = step.rows or [()]
+        for position, members in enumerate(rows):
+            row = make_row([self._examples[index] for index in members]).to(world.device)
+            with _exchange_gradients(model, at_once=position == len(rows) - 1):
+                with self._autocast:
+                    part = summed_loss(model, row) * factor
+                self.accelerator.backward(part)
+            loss += part.detach()
+        return loss
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        return 0
+
+    # What is said about it
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Raises DivergedError when the loss or the gradient is no longer a number."""
+        if "loss" not in logs:
+            return
+        self.last_loss = logs["loss"]
+        for what in ("loss", "grad_norm"):
+            if not math.isfinite(logs.get(what, 0.0)):
+                raise DivergedError(
+                    f"{what} became {logs[what]} at step {self.state.global_step}: lower "
+                    "training.learningRate or raise training.warmupSteps, and check the data"
+                )
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+
+    # How it is kept
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: object) -> None:
+        state = self._template.model_copy(
+            update={
+                "step": self.state.global_step,
+                "scheduler": self._running[1].state_dict(),
+            }
+        )
+        if self._around.world.leads:
+            self._around.checkpoints.write(state, self._fill)
+        # Nobody goes on, or away, before the checkpoint is safe.
+        self._around.world.maximum([0.0])
+        self._around.stop.checkpoint_saved(self.state.global_step)
+
+    def _fill(self, directory: Path) -> None:
+        tensors.save_tensors(directory, self._trained_model, self._running[0])
+        self.state.save_to_json(str(directory / TRAINER_STATE_NAME))
+
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
+        tensors.load_weights(Path(resume_from_checkpoint), self._trained_model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        optimizer, scheduler = self._running
+        tensors.load_optimizer(Path(checkpoint), self._trained_model, optimizer)
+        scheduler.load_state_dict(self._template.scheduler)
+        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
+
+    @property
+    def _running(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        if self.optimizer is None or self.lr_scheduler is None:
+            raise RuntimeError("training has not begun")
+        return self.optimizer, self.lr_scheduler
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Nothing to load: seed_step."""
+
+
+@contextlib.contextmanager
+def _exchange_gradients(model: torch.nn.Module, *, at_once: bool) -> Iterator[None]:
+    """Let the processes exchange gradients in the last backward pass of a step only."""
+    if isinstance(model, DistributedDataParallel) and not at_once:
+        with model.no_sync():
+            yield
+    else:
+        yield
+
+
+def _arguments(recipe: Recipe, plan: Plan, world: World, directory: Path) -> TrainingArguments:
+    training = recipe.training
+    on_gpu = world.device.type == "cuda"
+    return TrainingArguments(
+        output_dir=str(directory),
+        max_steps=plan.total_steps,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=_SCHEDULES[training.schedule],
+        warmup_steps=training.warmup_steps,
+        max_grad_norm=MAX_GRADIENT_NORM,
+        weight_decay=0.0,
+        optim="adamw_torch_fused",
+        seed=training.seed,
+        use_cpu=not on_gpu,
+        logging_steps=GPU_LOGGING_STEPS if on_gpu else 1,
+        logging_first_step=True,
+        # A loss that is not a number is an end of its own here.
+        logging_nan_inf_filter=False,
+        # One item of our data is a whole step; saving, evaluating and reporting are ours.
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        average_tokens_across_devices=False,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+    )

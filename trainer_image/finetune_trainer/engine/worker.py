@@ -1,0 +1,70 @@
+"""`python -m finetune_trainer.engine.worker`: one training process, started by the launcher."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from finetune_trainer.engine.failures import translate
+from finetune_trainer.engine.progress import ProgressReporter
+from finetune_trainer.engine.run import run
+from finetune_trainer.engine.stop import StopRequest
+from finetune_trainer.engine.world import join, leave
+from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.launch import MESSAGE_VARIABLE
+from finetune_trainer.manifest import Trained
+from finetune_trainer.recipe import read_recipe
+from finetune_trainer.termination import failure
+from finetune_trainer.workspace import Workspace
+
+log = logging.getLogger("finetune_trainer")
+
+
+def main() -> int:
+    """Run and leave the message for the launcher in the file it named."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--workspace", type=Path, required=True)
+    arguments = parser.parse_args()
+    rank = os.environ.get("RANK", "0")
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s [{rank}] %(message)s",
+    )
+    message = Path(os.environ[MESSAGE_VARIABLE])
+    try:
+        trained = _run(arguments.recipe, Workspace(arguments.workspace))
+    except Exception as error:
+        known = translate(error)
+        if known is None:
+            raise
+        log.exception("%s", known.reason)
+        message.write_text(failure(known).model_dump_json(), encoding="utf-8")
+        # At once: destructors of broken process groups can wait for the lost peer.
+        sys.stderr.flush()
+        os._exit(known.exit_code)
+    if trained is not None:
+        message.write_text(trained.model_dump_json(), encoding="utf-8")
+    return ExitCode.OK
+
+
+def _run(recipe_path: Path, workspace: Workspace) -> Trained | None:
+    # The launcher alone listens to a terminal's Ctrl-C, and hands it on as SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = StopRequest()
+    stop.listen()
+    recipe = read_recipe(recipe_path)
+    world = join(recipe.compute.device)
+    attempt = int(os.environ.get("FINETUNE_ATTEMPT", "1"))
+    reporter = ProgressReporter.from_environment()
+    with reporter:
+        trained = run(recipe, workspace, attempt=attempt, world=world, stop=stop, reporter=reporter)
+    leave()
+    return trained
+
+
+if __name__ == "__main__":
+    sys.exit(main())

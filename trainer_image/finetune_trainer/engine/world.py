@@ -1,0 +1,76 @@
+"""The processes that share each step."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.recipe import Device
+
+TIMEOUT = timedelta(minutes=10)
+"""Longest wait for another process: above the slowest step, below a person's patience."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes checkpoints, progress and results."""
+        return self.rank == 0
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """The sums over all processes."""
+        return self._reduce(values, distributed.ReduceOp.SUM)
+
+    def maximum(self, values: Sequence[float]) -> list[float]:
+        """The maxima over all processes."""
+        return self._reduce(values, distributed.ReduceOp.MAX)
+
+    def _reduce(
+        self, values: Sequence[float], operation: distributed.ReduceOp.RedOpType
+    ) -> list[float]:
+        # On the CPU even when training on GPUs: agreeing must not wait for queued kernels.
+        tensor = torch.tensor(values, dtype=torch.float64)
+        if self.size > 1:
+            distributed.all_reduce(tensor, operation)
+        return [float(value) for value in tensor]
+
+
+def join(device: Device) -> World:
+    """Meet the other processes, as the launcher's environment says (RANK, WORLD_SIZE, …).
+
+    Raises:
+        ConfigurationError: there is no GPU for this process.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if device is Device.GPU:
+        here = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if torch.cuda.device_count() <= (here.index or 0):
+            raise ConfigurationError(
+                f"compute.device is GPU, but the container sees {torch.cuda.device_count()} GPUs: "
+                "set compute.gpusPerNode and the image to what the nodes offer, or device: CPU"
+            )
+        torch.cuda.set_device(here)
+    else:
+        here = torch.device("cpu")
+    if size > 1:
+        backend = "cpu:gloo,cuda:nccl" if device is Device.GPU else "gloo"
+        distributed.init_process_group(backend, timeout=TIMEOUT)
+    return World(rank, size, here)
+
+
+def leave() -> None:
+    """Part from the others in good order."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

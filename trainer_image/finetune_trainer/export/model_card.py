@@ -1,0 +1,57 @@
+"""README.md beside the weights: what this is, from what it was made, how well it does."""
+
+import json
+from typing import TYPE_CHECKING
+
+from finetune_trainer.manifest import ArtifactKind
+from finetune_trainer.recipe import Recipe
+
+if TYPE_CHECKING:
+    from finetune_trainer.export.output import Result
+
+_USE = {
+    ArtifactKind.ADAPTER: """\
+from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained("FOLDER")""",
+    ArtifactKind.MODEL: """\
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained("FOLDER")""",
+}
+
+
+def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
+    """Markdown with the front matter that model hubs read."""
+    base = recipe.model.storage_uri
+    library = "peft" if kind is ArtifactKind.ADAPTER else "transformers"
+    facts = {
+        "Base model": f"`{base}` {recipe.model.revision}".strip(),
+        "Task": recipe.task.value,
+        "Method": recipe.method.type.value,
+        "Training examples": str(len(result.dataset.train.examples)),
+        "Dataset digest": f"`{result.dataset.digest}`",
+        "Recipe digest": f"`{recipe.digest()}`",
+        "Optimizer steps": str(result.total_steps),
+        "Precision": result.precision.value,
+        "Training loss at the end": f"{result.loss:.4f}",
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    sections = [
+        f"---\nbase_model: {json.dumps(base.removeprefix('hf://'))}\nlibrary_name: {library}\n---",
+        f"# {recipe.job.namespace}/{recipe.job.name}",
+        f"{recipe.method.type.value} fine-tuning of `{base}`, made by a FineTuneJob.",
+        f"| | |\n|---|---|\n{table}",
+        _evaluation(result),
+        f"## Use\n\n```python\n{_USE[kind]}\n```",
+        "## Recipe\n\n```json\n" + json.dumps(recipe.model_dump(mode="json"), indent=2) + "\n```",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _evaluation(result: "Result") -> str:
+    if result.evaluation is None:
+        return ""
+    base, tuned = result.evaluation.base.Loss, result.evaluation.tuned.Loss
+    return (
+        "## Evaluation\n\nMean cross-entropy in nats per supervised token of the held-out data.\n\n"
+        f"| | Base | Tuned |\n|---|---|---|\n| Loss | {base} | {tuned} |"
+    )

@@ -1,0 +1,147 @@
+"""output/: written beside its place, checked, renamed into it; completion.json names every file."""
+
+import hashlib
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import safe_open
+
+from finetune_trainer.data.dataset import Dataset
+from finetune_trainer.engine.base_model import BaseModel
+from finetune_trainer.engine.checkpoints import file_digest, sync_tree
+from finetune_trainer.export.model_card import model_card
+from finetune_trainer.fence import Fence
+from finetune_trainer.manifest import (
+    ArtifactKind,
+    CompletionManifest,
+    Evaluation,
+    FetchedInput,
+    FileDigest,
+    Trained,
+)
+from finetune_trainer.methods import METHODS
+from finetune_trainer.recipe import Precision, Recipe
+from finetune_trainer.tasks import TASKS
+from finetune_trainer.workspace import Workspace, sync_directory
+
+log = logging.getLogger(__name__)
+
+FOLDERS = {ArtifactKind.ADAPTER: "adapter", ArtifactKind.MODEL: "model"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known about a finished training."""
+
+    recipe: Recipe
+    attempt: int
+    dataset: Dataset
+    total_steps: int
+    loss: float
+    evaluation: Evaluation | None
+    precision: Precision
+
+
+def already_complete(workspace: Workspace, recipe: Recipe) -> Trained | None:
+    """What an earlier attempt of the same recipe has left, if it came to the end."""
+    try:
+        content = workspace.completion.read_bytes()
+        manifest = CompletionManifest.model_validate_json(content)
+    except (OSError, ValidationError):
+        return None
+    return _trained(manifest, content) if manifest.recipe_digest == recipe.digest() else None
+
+
+def write_output(
+    model: torch.nn.Module, base: BaseModel, result: Result, workspace: Workspace, fence: Fence
+) -> Trained:
+    """Write the artifact, the tokenizer, the model card and, last, completion.json.
+
+    Raises:
+        SupersededError: a later attempt owns the volume; nothing was committed.
+    """
+    recipe = result.recipe
+    method = METHODS[recipe.method.type]
+    temporary = workspace.root / f".output.{fence.attempt}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    folder = temporary / FOLDERS[method.kind]
+    folder.mkdir(parents=True)
+    method.save(model, recipe, folder, base.published_dtype)
+    _verify_weights(folder)
+    tokenizer = base.tokenizer()
+    TASKS[recipe.task](tokenizer, recipe.training.max_length)  # may add a chat template
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(model_card(recipe, result, method.kind), encoding="utf-8")
+    manifest = _manifest(result, method.kind, temporary, workspace)
+    content = manifest.model_dump_json(indent=2).encode()
+    (temporary / workspace.completion.name).write_bytes(content)
+    sync_tree(temporary)
+    fence.hold()
+    shutil.rmtree(workspace.output, ignore_errors=True)
+    temporary.rename(workspace.output)
+    sync_directory(workspace.root)
+    return _trained(manifest, content)
+
+
+def _verify_weights(folder: Path) -> None:
+    """Read back what was written: empty or broken artifacts have been published elsewhere."""
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                count += 1
+                if not torch.isfinite(tensors.get_tensor(name)).all():
+                    raise ArithmeticError(f"{path.name}: {name} holds values that are no numbers")
+    if not count:
+        raise RuntimeError(f"no trained tensor was written to {folder.name}")
+
+
+def _manifest(
+    result: Result, kind: ArtifactKind, directory: Path, workspace: Workspace
+) -> CompletionManifest:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return CompletionManifest(
+        job=result.recipe.job,
+        attempt=result.attempt,
+        kind=kind,
+        base_model=result.recipe.model.storage_uri,
+        base_model_revision=result.recipe.model.revision,
+        base_model_digest=_base_model_digest(workspace),
+        recipe_digest=result.recipe.digest(),
+        dataset_digest=result.dataset.digest,
+        step=result.total_steps,
+        total_steps=result.total_steps,
+        loss=result.loss,
+        evaluation=result.evaluation,
+        files=[
+            FileDigest(
+                path=path.relative_to(directory).as_posix(),
+                bytes=path.stat().st_size,
+                sha256=file_digest(path),
+            )
+            for path in files
+        ],
+    )
+
+
+def _base_model_digest(workspace: Workspace) -> str:
+    """As fetch recorded it; empty when the model was read where it lies."""
+    try:
+        facts = workspace.facts(workspace.model).read_bytes()
+        return FetchedInput.model_validate_json(facts).digest
+    except (OSError, ValidationError):
+        return ""
+
+
+def _trained(manifest: CompletionManifest, content: bytes) -> Trained:
+    return Trained(
+        step=manifest.step,
+        total_steps=manifest.total_steps,
+        loss=manifest.loss,
+        evaluation=manifest.evaluation,
+        completion_digest="sha256:" + hashlib.sha256(content).hexdigest(),
+    )

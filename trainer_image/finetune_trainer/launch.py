@@ -1,0 +1,224 @@
+"""`train`: starts the training processes of this node and gives their end a meaning.
+
+Runs as PID 1 of the container. It hands SIGTERM on, reaps every child, stops the others when one
+fails, and tells a process killed for want of memory from one killed by anything else. It loads no
+torch: the memory belongs to the training.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from finetune_trainer.cgroup import Cgroup, threads_per_process
+from finetune_trainer.commands import add_recipe_arguments
+from finetune_trainer.errors import ConfigurationError, OutOfMemoryError, ProcessFailedError
+from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.manifest import Failure, Trained
+from finetune_trainer.recipe import Compute, read_recipe
+from finetune_trainer.rules import problems
+
+log = logging.getLogger(__name__)
+
+MESSAGE_VARIABLE = "FINETUNE_WORKER_MESSAGE"
+"""Names the file in which a training process leaves its last words for the launcher."""
+
+PEER_GRACE_SECONDS = 20.0
+"""How long the others may take to notice that one process has failed before they are killed."""
+PREEMPTION_GRACE_SECONDS = 110.0
+"""How long a checkpoint may take after SIGTERM: within the pod's grace of 120 s."""
+OUT_OF_MEMORY = (
+    "the container's memory limit was reached: lower training.tokensPerBatch or "
+    "training.maxLength, or raise the memory limit in compute.podTemplate.resources"
+)
+_AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_recipe_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> Trained | None:
+    """Train on this node's share. Returns the result on the first node, None on the others.
+
+    Raises:
+        TrainerError: as the process that failed first has ended.
+    """
+    recipe = read_recipe(arguments.recipe)
+    if found := problems(recipe):
+        raise ConfigurationError("; ".join(found))
+    kills_before = Cgroup().out_of_memory_kills()
+    with tempfile.TemporaryDirectory(prefix="finetune-") as messages:
+        workers = _Workers(recipe.compute, Path(messages))
+        command = [sys.executable, "-m", "finetune_trainer.engine.worker"]
+        command += ["--recipe", str(arguments.recipe), "--workspace", str(arguments.workspace)]
+        # Blocked before the first child exists, so that no signal is lost in between.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        workers.start(command)
+        workers.wait()
+        culprit = workers.culprit()
+        if culprit is None:
+            return workers.result()
+        if culprit.status == -signal.SIGKILL and Cgroup().out_of_memory_kills() > kills_before:
+            raise OutOfMemoryError(OUT_OF_MEMORY)
+        raise _as_error(culprit)
+
+
+@dataclass
+class _Worker:
+    """One training process."""
+
+    local_rank: int
+    pid: int
+    message: Path
+    status: int | None = None
+    """Exit code, or minus the signal that killed it; None while it runs."""
+    killed_by_us: bool = False
+
+
+@dataclass
+class _Workers:
+    """The training processes of this node."""
+
+    compute: Compute
+    directory: Path
+    workers: dict[int, _Worker] = field(default_factory=dict)
+    ended: list[_Worker] = field(default_factory=list)
+    """In the order in which they ended."""
+
+    def start(self, command: list[str]) -> None:
+        processes = self.compute.processes_per_node
+        environments = _environments(self.compute, threads_per_process(processes))
+        for local_rank, environment in enumerate(environments):
+            message = self.directory / f"{local_rank}.json"
+            pid = os.posix_spawn(
+                command[0],
+                command,
+                environment | {MESSAGE_VARIABLE: str(message)},
+                setsigmask=[],
+            )
+            self.workers[pid] = _Worker(local_rank, pid, message)
+
+    def wait(self) -> None:
+        """Until every process has ended; bounded once one has failed or SIGTERM has arrived."""
+        deadline: float | None = None
+        while len(self.ended) < len(self.workers):
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                self._kill()
+                left = None
+            received = self._next_signal(left)
+            if received in (signal.SIGTERM, signal.SIGINT):
+                self._send(signal.SIGTERM)
+                deadline = time.monotonic() + PREEMPTION_GRACE_SECONDS
+            if self._reap() and deadline is None:
+                # Those that are left notice by themselves, or are stopped.
+                self._send(signal.SIGTERM)
+                deadline = time.monotonic() + PEER_GRACE_SECONDS
+
+    def culprit(self) -> _Worker | None:
+        """The process whose end explains the others'; None when all went well.
+
+        The first to fail, but one that only lost its peer gives way to the peer.
+        """
+        failed = [worker for worker in self.ended if worker.status and not worker.killed_by_us]
+        causes = [worker for worker in failed if worker.status != ExitCode.PEER_LOST]
+        stuck = [worker for worker in self.ended if worker.status]
+        return next(iter([*causes, *failed, *stuck]), None)
+
+    def result(self) -> Trained | None:
+        for worker in self.ended:
+            if worker.message.exists():
+                return Trained.model_validate_json(worker.message.read_bytes())
+        return None
+
+    def _next_signal(self, timeout: float | None) -> int | None:
+        if timeout is None:
+            return signal.sigwaitinfo(_AWAITED).si_signo
+        info = signal.sigtimedwait(_AWAITED, timeout)
+        return info.si_signo if info else None
+
+    def _reap(self) -> bool:
+        """Collect what has ended, orphans that PID 1 inherits too; whether a process failed."""
+        failed = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return failed
+            if pid == 0:
+                return failed
+            if worker := self.workers.get(pid):
+                worker.status = os.waitstatus_to_exitcode(status)
+                self.ended.append(worker)
+                failed = failed or worker.status != 0
+
+    def _send(self, number: int) -> None:
+        for worker in self.workers.values():
+            if worker.status is None:
+                os.kill(worker.pid, number)
+
+    def _kill(self) -> None:
+        for worker in self.workers.values():
+            worker.killed_by_us = worker.status is None
+        self._send(signal.SIGKILL)
+
+
+def _environments(compute: Compute, threads: int) -> list[dict[str, str]]:
+    """One environment for each process of this node."""
+    shared = dict(os.environ) | {
+        # Set by hand: the libraries see the machine's processors, not the container's quota.
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if compute.world_size == 1:
+        return [shared]
+    node = int(os.environ.get("PET_NODE_RANK", "0"))
+    alone = compute.nodes == 1
+    shared |= {
+        "WORLD_SIZE": str(compute.world_size),
+        "LOCAL_WORLD_SIZE": str(compute.processes_per_node),
+        "MASTER_ADDR": "127.0.0.1" if alone else os.environ["PET_MASTER_ADDR"],
+        "MASTER_PORT": str(_free_port()) if alone else os.environ["PET_MASTER_PORT"],
+    }
+    first = node * compute.processes_per_node
+    return [
+        shared | {"RANK": str(first + local), "LOCAL_RANK": str(local)}
+        for local in range(compute.processes_per_node)
+    ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _as_error(worker: _Worker) -> ProcessFailedError:
+    status = worker.status or 0
+    try:
+        said = Failure.model_validate_json(worker.message.read_bytes())
+        return ProcessFailedError(status, said.reason, said.message, said.step)
+    except (OSError, ValidationError):
+        pass
+    if status < 0:
+        name = signal.Signals(-status).name
+        return ProcessFailedError(
+            128 - status,
+            "Killed",
+            f"training process {worker.local_rank} was killed by {name}",
+        )
+    return ProcessFailedError(
+        status,
+        "Error",
+        f"training process {worker.local_rank} failed with exit code {status}; see the log above",
+    )
