@@ -29,6 +29,9 @@ class Container:
     """The kubelet's word for the end, such as OOMKilled."""
     message: str = ""
     """The termination message."""
+    ready: bool = False
+    previous: "Container | None" = None
+    """How it ended before it was started again; only where pods serve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +305,7 @@ def _view_container(container: dict[str, Any]) -> Container:
     state: dict[str, Any] = container.get("state") or {}
     waiting: dict[str, Any] = state.get("waiting") or {}
     ended: dict[str, Any] = state.get("terminated") or {}
+    last: dict[str, Any] = container.get("lastState") or {}
     return Container(
         name=container["name"],
         image=container.get("image", ""),
@@ -311,6 +315,10 @@ def _view_container(container: dict[str, Any]) -> Container:
         exit_code=ended.get("exitCode") if ended else None,
         end_reason=ended.get("reason", ""),
         message=ended.get("message", ""),
+        ready=container.get("ready", False),
+        previous=_view_container({"name": container["name"], "state": last})
+        if "terminated" in last
+        else None,
     )
 
 

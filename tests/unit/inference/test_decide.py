@@ -268,6 +268,38 @@ WAITING: dict[str, tuple[dict[str, Any], str]] = {
         },
         "not found",
     ),
+    "what a container said before it was started again": (
+        {
+            "pods": (
+                pod(
+                    node="a",
+                    containers=(
+                        Container(
+                            "fetch-model",
+                            running=True,
+                            previous=Container(
+                                "fetch-model",
+                                exit_code=18,
+                                message='{"reason": "CredentialsRefused", "message": "fix Secret"}',
+                            ),
+                        ),
+                    ),
+                ),
+            )
+        },
+        "container fetch-model of pod support-1: fix Secret",
+    ),
+    "too little memory": (
+        {
+            "pods": (
+                pod(
+                    node="a",
+                    containers=(Container("server", exit_code=137, end_reason="OOMKilled"),),
+                ),
+            )
+        },
+        "raise spec.podTemplate.resources.limits.memory",
+    ),
     "quota": (
         {
             "replica_sets": (

@@ -13,6 +13,7 @@ from finetune_operator.domain.applied import is_applied
 from finetune_operator.domain.conditions import is_true
 from finetune_operator.domain.inference import children
 from finetune_operator.domain.inference.observed import Observed
+from finetune_operator.domain.inference.restarts import explain_restarts
 from finetune_operator.domain.inference.routing import Unresolved, expired, resolve
 from finetune_operator.domain.inference.server import BASE, RUNTIME, Server
 from finetune_operator.domain.inference.status import (
@@ -196,7 +197,8 @@ def _readiness(seen: Observed, wanted: JsonObject, *, changed: bool) -> Readines
             Reason.SERVING,
             f"{replicas} of {replicas} pods have answered with every revision.",
         )
-    if waiting := explain_serving(seen.pods, _incomplete(seen.replica_sets), seen.notices):
+    waiting = explain_serving(seen.pods, _incomplete(seen.replica_sets), seen.notices)
+    if waiting := waiting or explain_restarts(seen.pods):
         return Readiness(False, waiting.reason, waiting.message)
     status = (seen.deployment or {}).get("status", {})
     updated = 0 if changed else status.get("updatedReplicas", 0)
