@@ -67,7 +67,7 @@ def clear(work: Work, pods: list[Pod], reason: str) -> bool:
     if nodes:
         work.goes_on(Phase.QUEUED, Reason.NODE_LOST, f"{reason}; node {nodes} does not answer")
     else:
-        work.goes_on(Phase.QUEUED, Reason.STARTING, f"{reason}; its pods are ending")
+        work.goes_on(Phase.QUEUED, Reason.PENDING, f"{reason}; its pods are ending")
     work.again(WATCHED_SECONDS)
     return False
 

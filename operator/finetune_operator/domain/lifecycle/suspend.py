@@ -2,12 +2,12 @@
 
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Phase
-from finetune_operator.domain.endings import classify
+from finetune_operator.domain.endings import Ending, classify
 from finetune_operator.domain.lifecycle import attempts
 from finetune_operator.domain.lifecycle.train import record_trained
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.observed import pods_gone
+from finetune_operator.domain.observed import BatchJob, pods_gone
 
 
 def suspend(work: Work) -> bool:
@@ -28,8 +28,7 @@ def suspend(work: Work) -> bool:
         if job is not None and job.complete:
             record_trained(work, number)
         else:
-            pods = work.seen.pods_of(Role.TRAIN, number)
-            attempts.settle(work, number, classify(job, pods))
+            attempts.settle(work, number, _ending(work, number, job))
             if work.over:
                 return False
     work.set(ConditionType.ADMITTED, False, Reason.SUSPENDED)
@@ -40,9 +39,17 @@ def suspend(work: Work) -> bool:
     return False
 
 
+def _ending(work: Work, number: int, job: BatchJob | None) -> Ending:
+    """An attempt may also have failed by itself just before; only its pods would tell."""
+    ending = classify(job, work.seen.pods_of(Role.TRAIN, number))
+    if job is None and ending.free:
+        return Ending(ending.outcome, Reason.PREEMPTED, "suspended")
+    return ending
+
+
 def _wait_for_pods(work: Work) -> None:
     """The trainer saves a checkpoint on SIGTERM; that may take as long as the pods' grace."""
     message = "the pods are saving a checkpoint and ending"
     if attempts.clear(work, list(work.seen.pods), message):
-        work.goes_on(work.status.phase or Phase.QUEUED, Reason.SUSPENDED, message)
+        work.goes_on(work.status.phase or Phase.QUEUED, Reason.PREEMPTED, message)
     work.again(WATCHED_SECONDS)

@@ -142,7 +142,9 @@ class Work:
 
     def event(self, reason: Reason, message: str, *, warning: bool = False) -> None:
         """Tells people, once the status is stored."""
-        self.events.append(Event(reason.value, message or reason.meaning, warning))
+        told = Event(reason.value, message or reason.meaning, warning)
+        if told not in self.events:
+            self.events.append(told)
 
     def again(self, seconds: float) -> None:
         """Asks to be called again; the soonest wish counts."""

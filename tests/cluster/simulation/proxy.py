@@ -1,0 +1,132 @@
+"""A proxy between the operator and the API server that sees every write, and may cut one off."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aiohttp
+from aiohttp import web
+
+from tests.cluster.simulation.api import Api, Object
+
+
+@dataclass(frozen=True)
+class Write:
+    """A request that changes something."""
+
+    method: str
+    resource: str
+    """Plural, and subresource if there is one."""
+    name: str
+    namespace: str
+    body: Object
+
+    status: int = 0
+    """Of the answer; 201 means that the object was created."""
+
+
+class Moment(StrEnum):
+    """When the operator is killed."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+Kill = Callable[[Write, Moment], bool]
+"""Whether to kill the operator at this moment of this write; kills it, too."""
+
+
+class Proxy:
+    """Forwards everything; keeps every write that the API server answered."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self.writes: list[Write] = []
+        self.kill: Kill = lambda write, moment: False
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[tuple[Proxy, Object]]:
+        """Listens on loopback; gives a kubeconfig that leads here."""
+        application = web.Application(client_max_size=16 << 20)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            port = runner.addresses[0][1]
+            yield self, _kubeconfig(port)
+        finally:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        write = None if request.method in ("GET", "HEAD") else _write(request, body)
+        if write is not None and self.kill(write, Moment.BEFORE):
+            raise web.HTTPServiceUnavailable
+        async with self._api.session.request(
+            request.method,
+            self._api.connection.url + request.path_qs,
+            data=body or None,
+            headers={
+                name: value
+                for name, value in request.headers.items()
+                if name in ("Content-Type", "Accept")
+            },
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        ) as upstream:
+            if write is not None:
+                whole = await upstream.read()
+                self.writes.append(
+                    Write(
+                        write.method,
+                        write.resource,
+                        write.name,
+                        write.namespace,
+                        write.body,
+                        upstream.status,
+                    )
+                )
+                if upstream.status < 300 and self.kill(write, Moment.AFTER):
+                    raise web.HTTPServiceUnavailable
+                return web.Response(
+                    status=upstream.status, body=whole, content_type=upstream.content_type
+                )
+            response = web.StreamResponse(status=upstream.status)
+            response.content_type = upstream.content_type
+            with contextlib.suppress(aiohttp.ClientConnectionResetError):  # the operator was killed
+                await response.prepare(request)
+                async for chunk in upstream.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
+            return response
+
+
+def _write(request: web.Request, body: bytes) -> Write:
+    parts = request.path.strip("/").split("/")
+    after = parts.index("namespaces") + 2 if "namespaces" in parts else 3
+    namespace = parts[after - 1] if "namespaces" in parts else ""
+    resource = parts[after]
+    name = parts[after + 1] if len(parts) > after + 1 else ""
+    if len(parts) > after + 2:
+        resource += "/" + parts[after + 2]
+    content: Object = json.loads(body) if body else {}
+    return Write(
+        request.method, resource, name or content.get("metadata", {}).get("name", ""),
+        namespace, content,
+    )  # fmt: skip
+
+
+def _kubeconfig(port: int) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "proxy", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "proxy", "user": {}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "proxy"}}],
+        "current-context": "proxy",
+    }

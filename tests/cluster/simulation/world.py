@@ -1,0 +1,180 @@
+"""Everything a test with simulated pods stands on, and what it leaves behind taken away again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.cluster.simulation import trainer
+from tests.cluster.simulation.api import APPLY, MERGE, Api, Object
+from tests.cluster.simulation.node import Script, SimulatedNode
+from tests.cluster.simulation.operator_process import OperatorProcess
+from tests.cluster.simulation.proxy import Proxy
+
+ROOT = Path(__file__).parents[3]
+JOBS = "/apis/finetune.dev/v1beta1/namespaces/{}/finetunejobs"
+CLASSES = "/apis/finetune.dev/v1beta1/finetuneclasses"
+INSTALLED = "/apis/apps/v1/namespaces/finetune-system/deployments/finetune-operator"
+POLL_SECONDS = 0.25
+
+
+@dataclass
+class World:
+    """One namespace, one simulated node, one operator behind a proxy."""
+
+    api: Api
+    proxy: Proxy
+    operator: OperatorProcess
+    node: SimulatedNode
+    namespace: str
+    class_name: str
+    _volumes: list[str] = field(default_factory=list)
+
+    async def create(self, name: str, **spec: object) -> None:
+        """Creates a job, and a volume for it to bind."""
+        volume = f"{self.namespace}-{name}"
+        self._volumes.append(volume)
+        await self.api.apply(f"/api/v1/persistentvolumes/{volume}", trainer.volume(volume))
+        job = trainer.job(self.namespace, name, self.node.name, class_name=self.class_name, **spec)
+        await self.api.ask("POST", JOBS.format(self.namespace), job)
+
+    async def change(self, name: str, **spec: object) -> None:
+        """Edits fields of a job's spec."""
+        path = f"{JOBS.format(self.namespace)}/{name}"
+        await self.api.ask("PATCH", path, {"spec": spec}, content_type=MERGE)
+
+    async def jobs(self) -> dict[str, Object]:
+        """Every job of the namespace, by name."""
+        found = await self.api.items(JOBS.format(self.namespace))
+        return {each["metadata"]["name"]: each for each in found}
+
+    async def children(self, plural: str, group: str = "api/v1") -> list[Object]:
+        return await self.api.items(f"/{group}/namespaces/{self.namespace}/{plural}")
+
+    async def until(
+        self, holds: Callable[[dict[str, Object]], bool], *, deadline: float
+    ) -> dict[str, Object]:
+        """The jobs, once they are so; AssertionError with their states after `deadline` seconds."""
+        seen: dict[str, Object] = {}
+        try:
+            async with asyncio.timeout(deadline):
+                while True:
+                    seen = await self.jobs()
+                    if holds(seen):
+                        return seen
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            states = {name: each.get("status") for name, each in seen.items()}
+            raise AssertionError(f"not so within {deadline} s: {json.dumps(states)}") from None
+
+    async def tear_down(self) -> None:
+        await self.api.ask("DELETE", f"/api/v1/namespaces/{self.namespace}", absent=True)
+        async with asyncio.timeout(120):
+            while True:
+                if (await self._namespace())["kind"] != "Namespace":
+                    break
+                await asyncio.sleep(POLL_SECONDS)
+        for name in self._volumes:
+            await self.api.ask("DELETE", f"/api/v1/persistentvolumes/{name}", absent=True)
+        await self.api.ask("DELETE", f"{CLASSES}/{self.class_name}", absent=True)
+
+    async def _namespace(self) -> Object:
+        return await self.api.ask("GET", f"/api/v1/namespaces/{self.namespace}", absent=True)
+
+
+@asynccontextmanager
+async def world(name: str, script: Script, directory: Path) -> AsyncIterator[World]:
+    """A world whose pods do what `script` says; an installed operator sleeps meanwhile.
+
+    `directory` gets the kubeconfig and the operator's log.
+    """
+    identity = f"{name}-{os.getpid()}"
+    async with (
+        Api() as api,
+        _installed_operator_asleep(api),
+        Proxy(api).serving() as (
+            proxy,
+            kubeconfig,
+        ),
+    ):
+        await _prepare(api, identity)
+        config = directory / "kubeconfig.json"
+        config.write_text(json.dumps(kubeconfig))
+        process = OperatorProcess(config, directory / "operator.log")
+        node = SimulatedNode(api, identity, script, trainer.PREEMPTED)
+        await node.start()
+        made = World(api, proxy, process, node, identity, identity)
+        process.start()
+        try:
+            yield made
+        finally:
+            await made.tear_down()
+            process.close()
+            await node.stop()
+
+
+async def _prepare(api: Api, identity: str) -> None:
+    for path in sorted((ROOT / "crds").glob("*.yaml")):  # before anything runs
+        name = ".".join(reversed(path.stem.split("_")))
+        crd = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
+        async with api.session.patch(
+            f"{api.connection.url}{crd}?fieldManager=test&force=true",
+            data=path.read_bytes(),
+            headers={"Content-Type": APPLY},
+        ) as response:
+            assert response.status < 300, await response.text()
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": identity,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    }
+    await api.apply(f"/api/v1/namespaces/{identity}", namespace)
+    its_class = {
+        "apiVersion": "finetune.dev/v1beta1",
+        "kind": "FineTuneClass",
+        "metadata": {"name": identity},
+        "spec": {"images": {"trainer": "registry.local:5000/simulated:v1"}},
+    }
+    async with asyncio.timeout(30):
+        while True:  # a new CRD takes a moment to be served
+            try:
+                await api.apply(f"{CLASSES}/{identity}", its_class)
+                return
+            except AssertionError:
+                await asyncio.sleep(POLL_SECONDS)
+
+
+@asynccontextmanager
+async def _installed_operator_asleep(api: Api) -> AsyncIterator[None]:
+    """Two operators would both act; the installed one, if there is one, makes room."""
+    found = await api.ask("GET", INSTALLED, absent=True)
+    replicas = found.get("spec", {}).get("replicas", 0)
+    if not replicas:
+        yield
+        return
+    await _scale(api, 0)
+    try:
+        yield
+    finally:
+        await _scale(api, replicas)
+
+
+async def _scale(api: Api, replicas: int) -> None:
+    path = f"{INSTALLED}/scale"
+    await api.ask("PATCH", path, {"spec": {"replicas": replicas}}, content_type=MERGE)
+    async with asyncio.timeout(120):
+        while True:
+            found = await api.ask("GET", INSTALLED)
+            if found["status"].get("readyReplicas", 0) == replicas and (
+                replicas or not found["status"].get("replicas", 0)
+            ):
+                return
+            await asyncio.sleep(POLL_SECONDS)
