@@ -15,25 +15,43 @@ Text = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
 
 
+class Verdict(StrEnum):
+    """What kstatus, which Flux and others go by, makes of an object."""
+
+    IN_PROGRESS = "InProgress"
+    CURRENT = "Current"
+    FAILED = "Failed"
+
+
 class Phase(StrEnum):
     """Where a job is, for people; programs read conditions."""
 
-    def __new__(cls, value: str, meaning: str) -> Self:
+    def __new__(cls, value: str, verdict: Verdict, meaning: str) -> Self:
         member = str.__new__(cls, value)
         member._value_ = value
+        member.verdict = verdict
         member.meaning = meaning
         return member
 
+    verdict: Verdict
     meaning: str
 
-    PENDING = "Pending", "Not looked at yet, or not acceptable: see condition Accepted."
-    PREPARING = "Preparing", "Model and data are fetched and checked."
-    QUEUED = "Queued", "Waits for its turn, or for nodes."
-    TRAINING = "Training", "The pods of an attempt run."
-    PUBLISHING = "Publishing", "Trained; the result is pushed and published."
-    SUSPENDED = "Suspended", "spec.suspend is obeyed; false goes on from the last checkpoint."
-    SUCCEEDED = "Succeeded", "Over, with everything asked for."
-    FAILED = "Failed", "Over, without a result: see condition Failed."
+    PENDING = (
+        "Pending",
+        Verdict.IN_PROGRESS,
+        "Not looked at yet. Not acceptable: see condition Accepted; kstatus then says Failed.",
+    )
+    PREPARING = "Preparing", Verdict.IN_PROGRESS, "Model and data are fetched and checked."
+    QUEUED = "Queued", Verdict.IN_PROGRESS, "Waits for its turn, or for nodes."
+    TRAINING = "Training", Verdict.IN_PROGRESS, "The pods of an attempt run."
+    PUBLISHING = "Publishing", Verdict.IN_PROGRESS, "Trained; the result is pushed and published."
+    SUSPENDED = (
+        "Suspended",
+        Verdict.CURRENT,
+        "spec.suspend is obeyed; false goes on from the last checkpoint.",
+    )
+    SUCCEEDED = "Succeeded", Verdict.CURRENT, "Over, with everything asked for."
+    FAILED = "Failed", Verdict.FAILED, "Over, without a result: see condition Failed."
 
 
 class Strategy(StrEnum):

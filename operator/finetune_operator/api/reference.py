@@ -37,8 +37,9 @@ def conditions_page() -> str:
     """The page of phases, conditions and reasons."""
     lines = [_NOTE, "# Phases, conditions and reasons", ""]
     lines += ["Phases are for people, conditions for programs."]
-    lines += ["", "## Phases of a FineTuneJob", "", "| Phase | Meaning |", "| --- | --- |"]
-    lines += [f"| {phase.value} | {phase.meaning} |" for phase in Phase]
+    lines += ["", "## Phases of a FineTuneJob", ""]
+    lines += ["| Phase | kstatus (Flux) | Meaning |", "| --- | --- | --- |"]
+    lines += [f"| {phase.value} | {phase.verdict.value} | {phase.meaning} |" for phase in Phase]
     lines += ["", "## Conditions", "", "| Condition | True means |", "| --- | --- |"]
     lines += [f"| {condition.value} | {condition.meaning} |" for condition in ConditionType]
     lines += ["", "## Reasons", "", "| Reason | Meaning | What to do |", "| --- | --- | --- |"]

@@ -119,10 +119,13 @@ def test_suspension_and_restarts_do_not_change_what_is_run() -> None:
     assert changed.digest() == recipe().digest()
 
 
+ADMITTED = values(structural_schema(FineTuneJobSpec))
+
+
 @given(data=st.data(), device=st.sampled_from(Device))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_admitted_job_has_a_recipe(data: st.DataObject, device: Device) -> None:
-    spec = data.draw(values(structural_schema(FineTuneJobSpec)))
+    spec = data.draw(ADMITTED)
     dataset, method = spec["dataset"], spec.get("method", {})
     rate = float(spec.get("training", {}).get("learningRate", "2e-4"))
     fraction = float(dataset.get("validationFraction", "0.05"))
