@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,8 +37,12 @@ class Moment(StrEnum):
     AFTER = "after"
 
 
-Kill = Callable[[Write, Moment], bool]
-"""Whether to kill the operator at this moment of this write; kills it, too."""
+Kill = Callable[[Write, Moment], Awaitable[bool]]
+"""Whether the operator dies at this moment of this write; returns when it has."""
+
+
+async def _never(write: Write, moment: Moment) -> bool:
+    return False
 
 
 class Proxy:
@@ -47,7 +51,7 @@ class Proxy:
     def __init__(self, api: Api) -> None:
         self._api = api
         self.writes: list[Write] = []
-        self.kill: Kill = lambda write, moment: False
+        self.kill: Kill = _never
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[tuple[Proxy, Object]]:
@@ -66,7 +70,7 @@ class Proxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         write = None if request.method in ("GET", "HEAD") else _write(request, body)
-        if write is not None and self.kill(write, Moment.BEFORE):
+        if write is not None and await self.kill(write, Moment.BEFORE):
             raise web.HTTPServiceUnavailable
         async with self._api.session.request(
             request.method,
@@ -91,7 +95,7 @@ class Proxy:
                         upstream.status,
                     )
                 )
-                if upstream.status < 300 and self.kill(write, Moment.AFTER):
+                if upstream.status < 300 and await self.kill(write, Moment.AFTER):
                     raise web.HTTPServiceUnavailable
                 return web.Response(
                     status=upstream.status, body=whole, content_type=upstream.content_type

@@ -1,0 +1,145 @@
+"""Whatever happens in whatever order, and wherever the operator dies: the job comes to its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_trainer.exit_codes import ExitCode
+from tests.cluster.simulation import trainer
+from tests.unit.domain.in_memory import CLASS, InMemory, Object, job
+
+ENDS = st.sampled_from([0, 1, 137, *(int(code) for code in ExitCode if code)])
+
+
+class Life(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = InMemory(job(restarts={"limit": 5}))
+        self.running_when_made: dict[str, list[str]] = {}
+
+    @initialize(attempt=st.integers(0, 2))
+    def it_has_come_so_far(self, attempt: int) -> None:
+        """Most of what can go wrong goes wrong in training; not every life should walk there."""
+        for number in range(attempt):
+            pod = self.world.to_training()
+            if number + 1 < attempt:
+                self.world.end(pod, 13)
+
+    def over(self) -> bool:
+        return self.world.job.status.phase in ("Succeeded", "Failed")
+
+    @rule(crash_after=st.none() | st.integers(0, 4))
+    def the_operator_is_called(self, crash_after: int | None) -> None:
+        before = len(self.world.created)
+        known = self.world.job.status.attempts
+        alive = self.train_pods()
+        was_over = self.world.job.status.phase if self.over() else None
+        self.world.reconcile(crash_after)
+        self.world.make_pods()
+        for _, name in self.world.created[before:]:
+            if "-train-" in name:
+                assert not alive, f"{name} was made while {alive} could still write"
+                number = int(name.rpartition("-")[2])
+                assert number > (known.current if known else 0), f"{name} was made again"
+        if was_over is not None:
+            assert self.world.job.status.phase == was_over
+
+    @rule(seconds=st.sampled_from([1, 15, 200]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.now += timedelta(seconds=seconds)
+
+    @precondition(lambda self: self.world.pods())
+    @rule(data=st.data())
+    def a_pod_starts(self, data: st.DataObject) -> None:
+        pod = self.pick(data)
+        if pod["status"]["phase"] == "Pending":
+            self.world.run(pod)
+
+    @precondition(lambda self: self.world.pods())
+    @rule(data=st.data(), code=ENDS)
+    def a_pod_ends(self, data: st.DataObject, code: int) -> None:
+        pod = self.pick(data)
+        leaving = "deletionTimestamp" in pod["metadata"]
+        self.world.end(pod, int(ExitCode.PREEMPTED) if leaving else code, "an error")
+
+    @precondition(lambda self: self.world.pods())
+    @rule(data=st.data(), evicted=st.booleans())
+    def a_pod_is_told_to_leave(self, data: st.DataObject, evicted: bool) -> None:
+        pod = self.pick(data)
+        if evicted:
+            self.world.evict(pod)
+        else:
+            self.world.delete("Pod", pod["metadata"]["name"])
+
+    @precondition(lambda self: self.world.all("Job"))
+    @rule(data=st.data())
+    def somebody_deletes_a_batch_job(self, data: st.DataObject) -> None:
+        found = data.draw(st.sampled_from(self.world.all("Job")))
+        # Not before the operator has noted it: then nobody could tell that it ever was.
+        known = self.world.job.status.attempts
+        number = trainer.attempt_of(found)[2]
+        if trainer.attempt_of(found)[1] != "train" or (known and number <= known.current):
+            self.world.delete("Job", found["metadata"]["name"])
+
+    @rule(suspend=st.booleans())
+    def the_user_suspends_or_resumes(self, suspend: bool) -> None:
+        self.edit(suspend=suspend)
+
+    @precondition(lambda self: self.world.job.status.phase in (None, "Pending"))
+    @rule(seed=st.integers(0, 3))
+    def the_user_edits_the_job(self, seed: int) -> None:
+        conditions = {each.type: each.status for each in self.world.job.status.conditions}
+        if conditions.get("Accepted") != "True":
+            self.edit(training={"seed": seed, "maxLength": 128, "tokensPerBatch": 512})
+
+    @rule(there=st.booleans())
+    def the_class_comes_and_goes(self, there: bool) -> None:
+        self.world.finetune_class = CLASS if there else None
+
+    @invariant()
+    def counters_add_up(self) -> None:
+        attempts = self.world.job.status.attempts
+        if attempts is not None:
+            assert attempts.failures + attempts.disruptions <= attempts.current
+
+    def teardown(self) -> None:
+        self.world.finetune_class = CLASS
+        if self.world.job.spec.suspend:
+            self.edit(suspend=False)
+        self.world.finish_well()
+        self.world.settle()
+        at_rest = self.world.decide()
+        assert not at_rest.actions
+        assert not at_rest.events
+        assert at_rest.status.to_dict() == self.world.job.status.to_dict()
+
+    def train_pods(self) -> list[str]:
+        return [
+            pod["metadata"]["name"]
+            for pod in self.world.pods()
+            if trainer.attempt_of(pod)[1] == "train"
+        ]
+
+    def pick(self, data: st.DataObject) -> Object:
+        pod: Object = data.draw(st.sampled_from(self.world.pods()))
+        return pod
+
+    def edit(self, **spec: object) -> None:
+        stored = self.world.job.to_dict()
+        stored["spec"] |= spec
+        stored["metadata"]["generation"] += 1
+        self.world.job = FineTuneJob.from_stored(stored)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(
+    max_examples=150,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
