@@ -15,5 +15,7 @@ COPY operator/finetune_operator /app/finetune_operator
 COPY trainer_image/finetune_trainer /app/finetune_trainer
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app PYTHONUNBUFFERED=1
 RUN python -m compileall -q /app
+# kopf asks who runs it, and no file names this user.
+ENV USER=finetune
 USER 65532:65532
 ENTRYPOINT ["python", "-m", "finetune_operator.runtime"]
