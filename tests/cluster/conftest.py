@@ -80,9 +80,11 @@ def helm(*arguments: str, timeout: float = 300) -> str:
 
 
 def install(images: Path, *more: str) -> str:
+    """Installs or upgrades as docs/helm.md says, over whatever earlier runs have left."""
+    leftovers = ("--take-ownership", "--force-conflicts")
     return helm(
         "upgrade", "--install", "finetune-operator", str(ROOT / "charts/finetune-operator"),
-        "--create-namespace", "--values", str(images), "--wait", "--timeout", "4m", *more,
+        "--create-namespace", "--values", str(images), "--wait", "--timeout", "4m", *leftovers, *more,
     )  # fmt: skip
 
 
