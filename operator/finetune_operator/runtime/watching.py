@@ -67,11 +67,14 @@ async def watch(runners: Sequence[Runner], ready: asyncio.Event) -> None:
             id=kind.plural,
             registry=registry,
         )(_handler(kind, runners))
+    kopf_identity: Any = "finetune-operator"
     await kopf.operator(
         registry=registry,
         settings=settings,
         standalone=True,
         clusterwide=True,
+        # kopf would ask for the user's name, and a container's user has none.
+        identity=kopf_identity,
         ready_flag=ready,
     )
 
