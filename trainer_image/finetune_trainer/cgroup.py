@@ -1,27 +1,15 @@
-"""What the container's cgroup allows, in version 1 and version 2."""
+"""Whether the kernel has killed processes of this container for want of memory."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Cgroup:
-    """The cgroup of this process."""
+    """The cgroup of this process, version 1 or 2."""
 
     mount: Path = Path("/sys/fs/cgroup")
     membership: Path = Path("/proc/self/cgroup")
-
-    def processors(self) -> float | None:
-        """The CPU quota in processors; None without one."""
-        if (maximum := self._read("", "cpu.max")) is not None:
-            quota, period = maximum.split()
-            return None if quota == "max" else int(quota) / int(period)
-        quota_v1 = self._read("cpu", "cpu.cfs_quota_us")
-        period_v1 = self._read("cpu", "cpu.cfs_period_us")
-        if quota_v1 is None or period_v1 is None or int(quota_v1) <= 0:
-            return None
-        return int(quota_v1) / int(period_v1)
 
     def out_of_memory_kills(self) -> int:
         """How many processes of the cgroup were killed for want of memory so far."""
@@ -50,10 +38,3 @@ class Cgroup:
             if controller in controllers.split(","):
                 return path
         return ""
-
-
-def threads_per_process(processes: int) -> int:
-    """Threads that each of some training processes may use without exceeding the quota."""
-    allowed = float(len(os.sched_getaffinity(0)))
-    quota = Cgroup().processors()
-    return max(1, int(min(allowed, quota or allowed) / processes))

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer.cgroup import Cgroup, threads_per_process
+from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.errors import ConfigurationError, OutOfMemoryError, ProcessFailedError
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import Failure, Trained
+from finetune_trainer.processors import usable
 from finetune_trainer.recipe import Compute, read_recipe
 from finetune_trainer.rules import problems
 
@@ -95,8 +96,8 @@ class _Workers:
     """In the order in which they ended."""
 
     def start(self, command: list[str]) -> None:
-        processes = self.compute.processes_per_node
-        environments = _environments(self.compute, threads_per_process(processes))
+        threads = max(1, usable() // self.compute.processes_per_node)
+        environments = _environments(self.compute, threads)
         for local_rank, environment in enumerate(environments):
             message = self.directory / f"{local_rank}.json"
             pid = os.posix_spawn(
@@ -174,12 +175,14 @@ class _Workers:
 
 def _environments(compute: Compute, threads: int) -> list[dict[str, str]]:
     """One environment for each process of this node."""
-    shared = dict(os.environ) | {
-        # Set by hand: the libraries see the machine's processors, not the container's quota.
+    # What the user has set in compute.podTemplate.env goes before.
+    shared = {
+        # The libraries see the machine's processors, not the container's quota.
         "OMP_NUM_THREADS": str(threads),
+        # Spinning threads cost ten times the work where others use the processors too.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "HF_HUB_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    } | dict(os.environ)
     if compute.world_size == 1:
         return [shared]
     node = int(os.environ.get("PET_NODE_RANK", "0"))

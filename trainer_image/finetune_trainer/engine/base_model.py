@@ -60,7 +60,7 @@ class BaseModel:
         with torch.device("meta"):
             # transformers leaves its factories untyped.
             model = cast("PreTrainedModel", AutoModelForCausalLM.from_config(self.config))  # type: ignore[no-untyped-call]
-        head = model.get_output_embeddings()
+        head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         return [
             name
             for name, module in model.named_modules()

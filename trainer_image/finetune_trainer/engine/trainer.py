@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from finetune_trainer.data.examples import Examples
@@ -70,6 +70,7 @@ class PackedTrainer(Trainer):
             args=_arguments(recipe, plan, around.world, around.checkpoints.root),
             callbacks=[Agree(recipe.checkpoint, around), Report(plan, around)],
         )
+        self.remove_callback(PrinterCallback)  # Report says it
 
     # What a step is
 

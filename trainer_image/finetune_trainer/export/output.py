@@ -79,12 +79,19 @@ def write_output(
     manifest = _manifest(result, method.kind, temporary, workspace)
     content = manifest.model_dump_json(indent=2).encode()
     (temporary / workspace.completion.name).write_bytes(content)
+    _let_others_read(temporary)
     sync_tree(temporary)
     fence.hold()
     shutil.rmtree(workspace.output, ignore_errors=True)
     temporary.rename(workspace.output)
     sync_directory(workspace.root)
     return _trained(manifest, content)
+
+
+def _let_others_read(directory: Path) -> None:
+    """safetensors writes files for their owner only; publishing may run as another user."""
+    for path in directory.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _verify_weights(folder: Path) -> None:
