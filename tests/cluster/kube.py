@@ -6,6 +6,7 @@ it tells the last state it saw.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -202,11 +203,12 @@ def _snapshots(watching: subprocess.Popen[str], end: float) -> Iterator[dict[str
 
 
 def _read(stream: IO[str], events: queue.Queue[Object | None]) -> None:
-    """kubectl prints each event as indented JSON: only its last line is a lone brace."""
+    """Some versions of kubectl print an event on one line, others as indented JSON."""
     lines: list[str] = []
     for line in stream:
         lines.append(line)
-        if line.rstrip() == "}":
-            events.put(json.loads("".join(lines)))
-            lines.clear()
+        if line.rstrip().endswith("}"):
+            with contextlib.suppress(json.JSONDecodeError):  # in the midst of an event
+                events.put(json.loads("".join(lines)))
+                lines.clear()
     events.put(None)
