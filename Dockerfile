@@ -14,8 +14,6 @@ COPY --from=packages /opt/venv /opt/venv
 COPY operator/finetune_operator /app/finetune_operator
 COPY trainer_image/finetune_trainer /app/finetune_trainer
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app PYTHONUNBUFFERED=1
-# kopf asks who it is, and the user id below has no name.
-ENV LOGNAME=finetune-operator
 RUN python -m compileall -q /app
 # kopf asks who runs it, and no file names this user.
 ENV USER=finetune
