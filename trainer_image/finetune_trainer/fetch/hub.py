@@ -1,5 +1,6 @@
 """`hf://owner/name`: a repository of the Hugging Face hub, or of one that speaks as it does."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def fetch(source: Source, target: Path, access: Access) -> str:
     secret = credentials.find(access.credentials, credentials.HUB_TOKEN)
     # False, not None: never a token found lying around in the image.
     token: str | bool = secret.read_text().strip() if secret else False
+    endpoint = os.environ.get("HF_ENDPOINT")
     try:
-        hub = HfApi(token=token)
+        hub = HfApi(endpoint=endpoint, token=token)
         describe = hub.model_info if source.kind is Kind.MODEL else hub.dataset_info
         information = describe(
             where.repository, revision=source.revision or None, timeout=_QUESTION_SECONDS
@@ -54,6 +56,7 @@ def fetch(source: Source, target: Path, access: Access) -> str:
             repo_type=source.kind.value.lower(),
             revision=commit,
             local_dir=target,
+            endpoint=endpoint,
             allow_patterns=[_literal(path) for path in selected],
             token=token,
             max_workers=_WORKERS,
@@ -66,6 +69,8 @@ def fetch(source: Source, target: Path, access: Access) -> str:
 
 def classify(source: Source, error: Exception) -> TrainerError:
     """What an error of the hub's client means to the user."""
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # the client speaks of its cache; what happened is beneath
     name = f"{source.field}: {source.uri}"
     kind = source.kind.value.lower()
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
