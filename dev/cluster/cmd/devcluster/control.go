@@ -71,7 +71,7 @@ func startSupervisor() error {
 		return err
 	}
 	command := exec.Command(self, "supervise")
-	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "DEVCLUSTER_BIN=" + binDir()}
+	command.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "DEVCLUSTER_BIN=" + binDir(), "DEVCLUSTER_NAME=" + name}
 	command.Stdout, command.Stderr, command.Dir = log, log, "/"
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Setsid:     true,

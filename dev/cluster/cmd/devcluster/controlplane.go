@@ -73,7 +73,7 @@ storage:
   filesystem: {rootdirectory: %s}
   delete: {enabled: true}
 http: {addr: "%s"}
-`, filepath.Join(cacheDir(), "registry"), registryAddress),
+`, filepath.Join(keptDir(), "registry"), registryAddress),
 		"etc/hosts":       fmt.Sprintf("%s\n%s registry.local\n", hosts, controlAddress),
 		"etc/resolv.conf": fmt.Sprintf("nameserver %s\nsearch svc.%s %s\noptions ndots:5\n", dnsAddress, clusterDNS, clusterDNS),
 		"certs.d/" + registryName + "/hosts.toml": fmt.Sprintf("[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\", \"push\"]\n", registryAddress),

@@ -22,11 +22,18 @@ func isolateMounts() error {
 		{"", "/", "", unix.MS_REC | unix.MS_PRIVATE},
 		{"", "/", "", unix.MS_REC | unix.MS_SHARED}, // a peer group of our own: pods may ask for mount propagation
 		{"proc", "/proc", "proc", 0},
-		// Programs with fixed paths below /run and /var/log write into these instead of the machine's.
+		// Programs with fixed paths write into these instead of the machine's.
 		{runtimeRoot, stateRoot + "/run", "", unix.MS_BIND},
 		{"tmpfs", "/run", "tmpfs", 0},
 		{"tmpfs", "/var/log", "tmpfs", 0},
+		{"tmpfs", "/var/lib/kubelet", "tmpfs", 0},
+		{"tmpfs", "/var/lib/cni", "tmpfs", 0},
 	} {
+		if step.kind == "tmpfs" {
+			if err := os.MkdirAll(step.target, 0o755); err != nil {
+				return err
+			}
+		}
 		if err := unix.Mount(step.source, step.target, step.kind, step.flags, ""); err != nil {
 			return fmt.Errorf("mounting %s: %w", step.target, err)
 		}

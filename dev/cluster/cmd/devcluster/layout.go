@@ -1,25 +1,27 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 )
 
-// One development cluster per machine: fixed names let `down` find everything, whoever started it.
-const (
-	name          = "finetune-dev"
+const defaultName = "finetune-dev"
+
+// name is fixed but for tests of the cluster itself: `down` finds everything by it, whoever started the cluster.
+var name = cmp.Or(os.Getenv("DEVCLUSTER_NAME"), defaultName)
+
+var (
 	stateRoot     = "/var/lib/" + name
 	runtimeRoot   = "/run/" + name // sockets: a unix socket path has at most 107 characters
-	networkRoot   = "/run/netns/" + name
 	lockPath      = "/run/" + name + ".lock"
 	controlSocket = runtimeRoot + "/control.sock"
 	supervisorPID = runtimeRoot + "/supervisor.json"
 	adminConfig   = stateRoot + "/admin.kubeconfig"
 	auditLog      = stateRoot + "/logs/audit.log"
-	imageDigests  = stateRoot + "/images.json"
-
-	firstNode = "first"
 )
+
+const firstNode = "first"
 
 // Addresses exist only inside the cluster's own network namespace, so they cannot clash with the machine's.
 const (
@@ -43,12 +45,13 @@ func binDir() string { return os.Getenv("DEVCLUSTER_BIN") }
 
 func program(name string) string { return filepath.Join(binDir(), name) }
 
-// cacheDir survives `down`: images of gigabytes need not move again.
-func cacheDir() string {
-	if base := os.Getenv("XDG_CACHE_HOME"); base != "" {
-		return filepath.Join(base, "finetune-operator")
+// keptDir survives `down`: images of gigabytes need not move again. A test's cluster keeps nothing.
+func keptDir() string {
+	if name != defaultName {
+		return filepath.Join(stateRoot, "kept")
 	}
-	return filepath.Join(os.Getenv("HOME"), ".cache", "finetune-operator")
+	base := cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(os.Getenv("HOME"), ".cache"))
+	return filepath.Join(base, "finetune-operator")
 }
 
 func logPath(process string) string { return filepath.Join(stateRoot, "logs", process+".log") }

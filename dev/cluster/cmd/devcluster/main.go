@@ -1,5 +1,5 @@
 // Command devcluster runs a real Kubernetes on this machine, for tests and the demo. dev/cluster/devcluster builds
-// and calls it; docs/development.md tells how to use it.
+// and calls it, having seen that it is root and has what it needs; docs/development.md tells how to use it.
 package main
 
 import (
@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"sort"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -54,11 +53,6 @@ func run(arguments []string) error {
 	if !known {
 		return usage()
 	}
-	if arguments[0] != "supervise" {
-		if err := checkMachine(); err != nil {
-			return err
-		}
-	}
 	const mark = "DEVCLUSTER_INSIDE"
 	if chosen.inside && os.Getenv(mark) == "" {
 		self, err := os.Executable()
@@ -87,29 +81,6 @@ func usage() error {
 		fmt.Fprintf(os.Stderr, "  %-62s %s\n", name+" "+known[name].arguments, known[name].help)
 	}
 	return errors.New("no such verb")
-}
-
-// requirements maps each program that must be there to the Debian package that has it.
-var requirements = map[string]string{
-	"ip": "iproute2", "runc": "runc", "nft": "nftables", "conntrack": "conntrack", "iptables": "iptables",
-	"/usr/lib/cni/ptp": "containernetworking-plugins", busybox: "busybox-static",
-}
-
-func checkMachine() error {
-	if os.Geteuid() != 0 {
-		return errors.New("a cluster needs root: run it as root, or use a cluster of yours with CLUSTER=kind or CLUSTER=external")
-	}
-	var missing []string
-	for program, debianPackage := range requirements {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, debianPackage)
-		}
-	}
-	if len(missing) > 0 {
-		sort.Strings(missing)
-		return fmt.Errorf("missing Debian packages %s: make packages installs them", strings.Join(missing, " "))
-	}
-	return nil
 }
 
 // lockFile is held until the process ends.

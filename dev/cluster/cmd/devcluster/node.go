@@ -22,7 +22,7 @@ func (n node) kubeletProcess() string    { return "kubelet-" + n.name }
 func (n node) containerdProcess() string { return "containerd-" + n.name }
 
 // contentDirectory survives `down`: images pulled once are there at the next `up`.
-func (n node) contentDirectory() string { return filepath.Join(cacheDir(), "containerd", n.name) }
+func (n node) contentDirectory() string { return filepath.Join(keptDir(), "containerd", n.name) }
 
 // nodes lists the nodes of the running cluster by the numbers they were given.
 func nodes() ([]node, error) {

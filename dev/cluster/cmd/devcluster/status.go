@@ -25,7 +25,6 @@ type statusReport struct {
 	Registry        string         `json:"registry"`
 	RegistryAddress string         `json:"registryAddress"`
 	DNS             string         `json:"dns"`
-	Images          string         `json:"images"`
 	Programs        string         `json:"programs"`
 	Nodes           []nodeReport   `json:"nodes"`
 	Processes       []processState `json:"processes"`
@@ -92,7 +91,7 @@ func gather() (statusReport, error) {
 	report := statusReport{
 		Kubeconfig: adminConfig, Context: name, APIServer: apiServerURL, AuditLog: auditLog,
 		Logs: filepath.Join(stateRoot, "logs"), Registry: registryName, RegistryAddress: registryAddress,
-		DNS: dnsAddress, Images: imageDigests, Problem: unhealthy(), Nodes: []nodeReport{}, Processes: []processState{},
+		DNS: dnsAddress, Problem: unhealthy(), Nodes: []nodeReport{}, Processes: []processState{},
 	}
 	supervisor, err := readSupervisor()
 	if err != nil {

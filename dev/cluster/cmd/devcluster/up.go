@@ -47,7 +47,7 @@ func up([]string) error {
 			return err
 		}
 	}
-	for _, directory := range []string{runtimeRoot, filepath.Join(cacheDir(), "registry")} {
+	for _, directory := range []string{runtimeRoot, filepath.Join(keptDir(), "registry")} {
 		if err := os.MkdirAll(directory, 0o755); err != nil {
 			return err
 		}
