@@ -46,8 +46,9 @@ async def serve(config: ServeConfig) -> None:
     log.info("listening on port %d", config.port)
     try:
         await _until_stopped(asyncio.create_task(server.become_ready()))
-    finally:
         server.drain()
+        await asyncio.sleep(config.linger_seconds)
+    finally:
         await runner.cleanup()
         await backend.close()
 

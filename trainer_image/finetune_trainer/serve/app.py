@@ -46,9 +46,11 @@ class Server:
         self._metrics = metrics
         self._created = int(time.time())
         self._ready = False
+        self._draining = False
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._envelope], client_max_size=BODY_BYTES)
+        app.on_response_prepare.append(self._part)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._show_metrics)
@@ -74,14 +76,20 @@ class Server:
         log.info("ready: %s", ", ".join(self._traffic.names))
 
     def drain(self) -> None:
-        """Take no more part in the Service."""
-        self._ready = False
+        """Take no more part in the Service, and send away whoever has kept a connection."""
+        self._draining = True
+
+    async def _part(self, _: web.Request, response: web.StreamResponse) -> None:
+        """A client that connects anew finds another pod; this one would soon close on it."""
+        if self._draining:
+            response.headers["Connection"] = "close"
+            response.force_close()
 
     async def _healthz(self, _: web.Request) -> web.StreamResponse:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.StreamResponse:
-        if self._ready and await self._backend.healthy():
+        if self._ready and not self._draining and await self._backend.healthy():
             return web.Response(text="ok\n")
         return web.Response(text="the models do not answer yet\n", status=503)
 

@@ -60,8 +60,10 @@ class ServeConfig(_Frozen):
     """Requests that may wait for the one that is answered; more get 429."""
     request_seconds: int = Field(default=600, ge=1)
     """Bound of one answer, its waiting included."""
+    linger_seconds: int = Field(default=5, ge=0)
+    """After SIGTERM requests are answered for so long, and their clients sent elsewhere."""
     drain_seconds: int = Field(default=50, ge=0)
-    """Answers being written at SIGTERM have so long to end."""
+    """Answers being written after that have so long to end."""
 
     @property
     def models(self) -> list[str]:

@@ -14,8 +14,9 @@ from finetune_operator.domain.inference.sources import sources
 from finetune_operator.domain.names import MANAGED_BY, OPERATOR, PASSED_ON, ROLE, Role
 from finetune_operator.domain.pods import SCRATCH_VOLUME, overlay
 
-GRACE_SECONDS = 60
-"""For answers that are being written when a pod is asked to leave."""
+GRACE_SECONDS = 75
+"""What the server takes at most to leave (preStop, lingerSeconds and drainSeconds of its
+configuration: 60 s) and some to spare."""
 
 
 def config_map(server: Server) -> JsonObject:

@@ -41,8 +41,8 @@ _ROUTER_RESOURCES: JsonObject = {
     "limits": {"memory": "1Gi"},
 }
 
-DRAIN_SECONDS = 50
-"""As long as the router takes at most: drain_seconds of its configuration."""
+DRAIN_SECONDS = 60
+"""As long as the router takes to leave at most."""
 
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
