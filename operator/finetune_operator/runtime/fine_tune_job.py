@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.cluster.errors import ForbiddenError, RefusedError
 from finetune_operator.domain import names
-from finetune_operator.domain.actions import Action, Apply, Create, JsonObject
+from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     FINE_TUNE_CLASS,
@@ -20,6 +20,7 @@ from finetune_operator.domain.kinds import (
     VOLUME_CLAIM,
 )
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, refused
+from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
 from finetune_operator.runtime.metrics import PhaseBoard
 from finetune_operator.runtime.observe import observe
@@ -74,7 +75,8 @@ class FineTuneJobReconciler:
             decision = await self._act(key, job)
         if decision is None:
             return None
-        await self._say(live, decision)
+        status = decision.status.to_dict()
+        await say(self._tools, FINE_TUNE_JOB, live, status, decision.events)
         self._board.saw(key, decision.status.phase)
         return decision.requeue_after
 
@@ -92,32 +94,13 @@ class FineTuneJobReconciler:
         decision = decide(job, seen, around)
         try:
             for action in decision.actions:
-                await self._carry_out(action)
+                await carry_out(self._client, action)
         except (ForbiddenError, RefusedError) as error:
             if "because it is being terminated" in error.message:
                 return None
             for_good = isinstance(error, RefusedError)
             return refused(job, seen, around, error.message, for_good=for_good)
         return decision
-
-    async def _carry_out(self, action: Action) -> None:
-        if isinstance(action, Apply):
-            await self._client.apply(action.manifest)
-            manifest = action.manifest
-            _log.info("applied %s %s", manifest["kind"], manifest["metadata"]["name"])
-        elif isinstance(action, Create):
-            await self._client.create(action.manifest)
-        else:
-            await self._client.delete(action)
-            _log.info("deleted %s %s", action.kind.name, action.name)
-
-    async def _say(self, live: JsonObject, decision: Decision) -> None:
-        """One status write if it changed, and only then the events."""
-        said = decision.status.to_dict().items()
-        status = {name: value for name, value in said if value not in ([], {})}
-        await self._client.patch_status(FINE_TUNE_JOB, live, status)
-        for event in decision.events:
-            await self._tools.recorder.record(live, event, self._tools.now())
 
     async def jobs_of_class(self, changed: JsonObject) -> Iterable[Key]:
         """Jobs that wait for this class, or were refused by what it allowed before."""
