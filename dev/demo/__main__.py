@@ -10,7 +10,6 @@ failed, 2 when it ran but the answers are not so, 130 after Ctrl-C.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 
@@ -69,13 +68,10 @@ def demo(terminal: Terminal) -> bool:
 
 
 def install() -> None:
-    """Jobs outlive an uninstall, so a release that a killed helm has locked may simply go."""
-    helm = ("helm", "--namespace", OPERATOR_NAMESPACE)
-    if json.loads(run(*helm, "list", "--pending", "--output", "json")):
-        run(*helm, "uninstall", "finetune-operator", "--wait", seconds=120)
     run(
-        *helm, "upgrade", "--install", "finetune-operator", "charts/finetune-operator",
-        "--create-namespace", "--values", str(IMAGES), "--wait", "--timeout", "5m",
+        "helm", "upgrade", "--install", "finetune-operator", "charts/finetune-operator",
+        "--namespace", OPERATOR_NAMESPACE, "--create-namespace",
+        "--values", str(IMAGES), "--wait", "--timeout", "5m",
         "--take-ownership", "--force-conflicts",
         seconds=330,
     )  # fmt: skip

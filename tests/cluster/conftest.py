@@ -81,9 +81,6 @@ def helm(*arguments: str, timeout: float = 300) -> str:
 
 def install(images: Path, *more: str) -> str:
     """Installs or upgrades as docs/helm.md says, over whatever earlier runs have left."""
-    listed = json.loads(helm("list", "--pending", "--output", "json"))
-    if listed:  # a helm that was killed; it locks the release for ever
-        helm("uninstall", "finetune-operator", "--wait")
     leftovers = ("--take-ownership", "--force-conflicts")
     return helm(
         "upgrade", "--install", "finetune-operator", str(ROOT / "charts/finetune-operator"),
