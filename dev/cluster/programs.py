@@ -143,12 +143,12 @@ def build_one(title: str, directory: Path, name: str, arguments: list[str]) -> N
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold a lock, so that two callers do not build the same twice."""
+    """Hold a lock, so that two callers do not build the same at once."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("waiting for another build of the same programs", flush=True)
+            print(f"waiting for another build ({name})", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
