@@ -22,6 +22,7 @@ from tests.cluster.tiny_model import write_tiny_model
 
 SAID_WITHIN = 600  # s: all of them share the processors of one machine
 CASES = bad_inputs()
+CLUSTER_SCOPED = {"PriorityClass"}
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -107,6 +108,20 @@ def write_data(kube: Kube, image: str) -> None:
     )
 
 
+def lock_registry(kube: Kube, image: str) -> None:
+    """A Service `locked`: a registry that refuses everybody."""
+    kube.apply(
+        pod("locked", image, LOCKED, {}),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "locked"},
+            "spec": {"selector": {"app": "locked"}, "ports": [{"port": 5000}]},
+        },
+    )
+    kube.wait_for("pod", "locked", lambda item: is_true(item, "Ready"), deadline=120)
+
+
 def push_models(registry: str, folder: Path) -> None:
     """The tiny model, and one image for each way in which it can be unfit."""
     write_tiny_model(folder)
@@ -164,48 +179,39 @@ def kube(
     kube, everywhere = Kube(f"t-bad-inputs-{os.getpid()}"), Kube("")
     registry, locked = cluster["registry"], f"locked.{kube.namespace}.svc:5000"
     default = everywhere.get("finetuneclass", "default")
-    image = default["spec"]["images"]["trainer"]
     push_models(registry, tmp_path_factory.mktemp("model"))
-    made = classes(default, registry, locked)
-    everywhere.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": kube.namespace,
-                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-            },
+    namespace: Object = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": kube.namespace,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
         },
-        *made,
-    )
-    write_data(kube, image)
-    kube.apply(
-        pod("locked", image, LOCKED, {}),
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "locked"},
-            "spec": {"selector": {"app": "locked"}, "ports": [{"port": 5000}]},
-        },
-    )
-    kube.wait_for("pod", "locked", lambda item: is_true(item, "Ready"), deadline=120)
-    for case in CASES:
-        job = {
-            "apiVersion": "finetune.dev/v1beta1",
-            "kind": "FineTuneJob",
-            "metadata": {"name": case.name},
-        }
-        manifest = merge({**base(), **job}, case.change)
-        places = {"registry": registry, "locked": locked, "name": case.name}
-        kube.apply(*fill([*case.objects, manifest], **places))
-    yield kube
-    everywhere.delete("namespace", kube.namespace, wait=NAMESPACE_GONE_WITHIN)
-    for each in made:
-        everywhere.delete("finetuneclass", each["metadata"]["name"])
-    for case in CASES:
-        for each in case.objects:
-            if each["kind"] == "PriorityClass":
-                everywhere.delete("priorityclass", each["metadata"]["name"])
+    }
+    shared = [namespace, *classes(default, registry, locked)]
+    shared += [each for case in CASES for each in case.objects if each["kind"] in CLUSTER_SCOPED]
+    everywhere.apply(*shared)
+    try:
+        image = default["spec"]["images"]["trainer"]
+        write_data(kube, image)
+        lock_registry(kube, image)
+        for case in CASES:
+            apply(kube, case, registry=registry, locked=locked)
+        yield kube
+    finally:
+        for each in shared:
+            everywhere.delete(each["kind"], each["metadata"]["name"], wait=NAMESPACE_GONE_WITHIN)
+
+
+def apply(kube: Kube, case: BadInput, **places: str) -> None:
+    job = {
+        "apiVersion": "finetune.dev/v1beta1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": case.name},
+    }
+    beside = [each for each in case.objects if each["kind"] not in CLUSTER_SCOPED]
+    manifest = merge({**job, **base()}, case.change)
+    kube.apply(*fill([*beside, manifest], name=case.name, **places))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.input)
