@@ -92,7 +92,12 @@ test-trainer: venv ## Run the trainer's tests: real training on the CPU
 
 .PHONY: test-cluster
 test-cluster: images ## Run the tests on a real cluster
-	$(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)
+	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)
+
+.PHONY: generate
+generate: venv ## Write again what is generated: CRDs, their chart templates, reference, bad inputs
+	@$(PYTHON) -m finetune_operator.api.crds --write
+	@$(PYTHON) -m tests.cluster.bad_inputs --write
 
 .PHONY: lint
 lint: venv ## Check style, types, layers, the chart and generated files
@@ -103,3 +108,4 @@ lint: venv ## Check style, types, layers, the chart and generated files
 	@test -z "$$(gofmt -l dev/cluster)" || { echo "gofmt -w these:"; gofmt -l dev/cluster; exit 1; }
 	$(DEVCLUSTER) tool helm lint charts/finetune-operator
 	$(PYTHON) -m finetune_operator.api.crds --check
+	$(PYTHON) -m tests.cluster.bad_inputs --check
