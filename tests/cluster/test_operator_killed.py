@@ -54,7 +54,7 @@ async def test_killed_before_and_after_each_write(cluster: dict[str, Any], tmp_p
         user = asyncio.create_task(suspends_and_resumes(the_world))
         try:
             await asyncio.gather(*(the_world.create(name, **LIFE) for name in names))
-            jobs = await the_world.until(all_cleaned_up(JOBS), deadline=220)
+            jobs = await the_world.until(all_cleaned_up(JOBS), deadline=300)
         finally:
             user.cancel()
         assert executioner.struck(Moment.BEFORE) >= executioner.struck(Moment.AFTER) >= WRITES

@@ -23,8 +23,10 @@ class Api:
         self.session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self.connection.ssl_context(), limit=64)
-        self.session = aiohttp.ClientSession(connector=connector)
+        connector = aiohttp.TCPConnector(ssl=self.connection.ssl_context(), limit=0)
+        authorization = self.connection.authorization()
+        headers = {"Authorization": authorization} if authorization else {}
+        self.session = aiohttp.ClientSession(connector=connector, headers=headers)
         return self
 
     async def __aexit__(

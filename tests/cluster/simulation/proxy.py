@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import aiohttp
@@ -58,7 +59,9 @@ class Proxy:
         """Listens on loopback; gives a kubeconfig that leads here."""
         application = web.Application(client_max_size=16 << 20)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -69,10 +72,37 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        write = None if request.method in ("GET", "HEAD") else _write(request, body)
-        if write is not None and await self.kill(write, Moment.BEFORE):
+        if request.method in ("GET", "HEAD"):
+            return await self._forward_read(request)
+        # What has been sent is carried out, even when its sender dies meanwhile.
+        return await asyncio.shield(self._forward_write(request, body))
+
+    async def _forward_write(self, request: web.Request, body: bytes) -> web.Response:
+        write = _write(request, body)
+        if await self.kill(write, Moment.BEFORE):
             raise web.HTTPServiceUnavailable
-        async with self._api.session.request(
+        async with self._ask(request, body) as upstream:
+            whole = await upstream.read()
+        self.writes.append(replace(write, status=upstream.status))
+        if upstream.status < 300 and await self.kill(write, Moment.AFTER):
+            raise web.HTTPServiceUnavailable
+        return web.Response(status=upstream.status, body=whole, content_type=upstream.content_type)
+
+    async def _forward_read(self, request: web.Request) -> web.StreamResponse:
+        async with self._ask(request, b"") as upstream:
+            response = web.StreamResponse(status=upstream.status)
+            response.content_type = upstream.content_type
+            with contextlib.suppress(aiohttp.ClientConnectionResetError):  # the operator was killed
+                await response.prepare(request)
+                async for chunk in upstream.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
+            return response
+
+    def _ask(
+        self, request: web.Request, body: bytes
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._api.session.request(
             request.method,
             self._api.connection.url + request.path_qs,
             data=body or None,
@@ -82,32 +112,7 @@ class Proxy:
                 if name in ("Content-Type", "Accept")
             },
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-        ) as upstream:
-            if write is not None:
-                whole = await upstream.read()
-                self.writes.append(
-                    Write(
-                        write.method,
-                        write.resource,
-                        write.name,
-                        write.namespace,
-                        write.body,
-                        upstream.status,
-                    )
-                )
-                if upstream.status < 300 and await self.kill(write, Moment.AFTER):
-                    raise web.HTTPServiceUnavailable
-                return web.Response(
-                    status=upstream.status, body=whole, content_type=upstream.content_type
-                )
-            response = web.StreamResponse(status=upstream.status)
-            response.content_type = upstream.content_type
-            with contextlib.suppress(aiohttp.ClientConnectionResetError):  # the operator was killed
-                await response.prepare(request)
-                async for chunk in upstream.content.iter_any():
-                    await response.write(chunk)
-                await response.write_eof()
-            return response
+        )
 
 
 def _write(request: web.Request, body: bytes) -> Write:

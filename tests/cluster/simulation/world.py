@@ -172,7 +172,9 @@ async def _scale(api: Api, replicas: int) -> None:
     await api.ask("PATCH", path, {"spec": {"replicas": replicas}}, content_type=MERGE)
     async with asyncio.timeout(120):
         while True:
-            found = await api.ask("GET", INSTALLED)
+            found = await api.ask("GET", INSTALLED, absent=True)
+            if found.get("code") == 404:
+                return  # uninstalled meanwhile
             if found["status"].get("readyReplicas", 0) == replicas and (
                 replicas or not found["status"].get("replicas", 0)
             ):
