@@ -32,9 +32,6 @@ class Publication:
     endpoint: str = ""
     """status.published.endpoint, once it is known."""
 
-    failed: bool = False
-    """It can never succeed as it stands; the message says what to change."""
-
     stalled: bool = False
     """Waits for a person, as the message says, and goes on looking."""
 

@@ -411,6 +411,12 @@ def test_publication_decides_about_success() -> None:
     decision = publishing(waits)
     assert decision.status.phase is Phase.PUBLISHING
     assert decision.status.published.revision == "r-1"
+    stalled = Publication(False, Reason.KAITO_MISSING, "install KAITO", stalled=True)
+    decision = publishing(stalled)
+    true = {each.type for each in decision.status.conditions if each.status == "True"}
+    assert "Stalled" in true and "Reconciling" not in true and "Failed" not in true
+    assert decision.status.phase is Phase.PUBLISHING
+    assert decision.requeue_after is not None
     done = Publication(done=True, reason=Reason.PUBLISHED, message="answers", revision="r-1")
     assert publishing(done).status.phase is Phase.SUCCEEDED
 

@@ -60,11 +60,9 @@ def _hand_over(work: Work, publication: Publication) -> bool:
                 revision=publication.revision or None, endpoint=publication.endpoint or None
             )
         )
-    if publication.failed:
-        work.fail(reason, publication.message)
-        return False
     work.set(ConditionType.PUBLISHED, publication.done, reason, publication.message)
     if not publication.done:
-        work.goes_on(Phase.PUBLISHING, reason, publication.message)
+        wait = work.stalls if publication.stalled else work.goes_on
+        wait(Phase.PUBLISHING, reason, publication.message)
         work.again(publication.requeue_after or WATCHED_SECONDS)
     return publication.done

@@ -125,6 +125,13 @@ class Work:
         if news and reason.remedy:
             self.event(reason, message, warning=True)
 
+    def stalls(self, phase: Phase, reason: Reason, message: str) -> None:
+        """Waits for a person, and loses nothing meanwhile."""
+        self.update(phase=phase)
+        self.set(ConditionType.RECONCILING, False, reason, message)
+        if self.set(ConditionType.STALLED, True, reason, message):
+            self.event(reason, message, warning=True)
+
     def rests(self, phase: Phase, reason: Reason) -> None:
         """Nothing is left to do unless the object changes."""
         self.update(phase=phase)
