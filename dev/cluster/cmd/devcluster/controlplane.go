@@ -4,6 +4,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -155,6 +156,19 @@ func kubeProxy() processSpec {
 
 func coreDNS() processSpec {
 	return processSpec{Argv: []string{program("coredns"), "-conf", filepath.Join(stateRoot, "Corefile")}}
+}
+
+// sweepRegistry frees what no tag names any more, the images of earlier versions; only while nobody pushes.
+func sweepRegistry() error {
+	if _, err := os.Stat(filepath.Join(keptDir(), "registry/docker/registry/v2/blobs")); os.IsNotExist(err) {
+		return nil // nothing was ever pushed
+	}
+	command := exec.Command(program("registry"), "garbage-collect", "--delete-untagged", "--quiet", filepath.Join(stateRoot, "registry.yaml"))
+	command.Env = registry().Env
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("sweeping the registry in %s: %s", keptDir(), output)
+	}
+	return nil
 }
 
 func registry() processSpec {

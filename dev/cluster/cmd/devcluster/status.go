@@ -17,6 +17,7 @@ const notRunning = "it is not running"
 type statusReport struct {
 	Running         bool           `json:"running"`
 	Problem         string         `json:"problem,omitempty"`
+	Supervisor      int            `json:"supervisor,omitempty"`
 	Kubeconfig      string         `json:"kubeconfig"`
 	Context         string         `json:"context"`
 	APIServer       string         `json:"apiServer"`
@@ -97,7 +98,7 @@ func gather() (statusReport, error) {
 	if err != nil {
 		return report, nil
 	}
-	report.Running, report.Programs = true, supervisor.Programs
+	report.Running, report.Supervisor, report.Programs = true, supervisor.PID, supervisor.Programs
 	if report.Processes, err = listProcesses(); err != nil {
 		return report, err
 	}

@@ -67,6 +67,9 @@ func upInside([]string) error {
 	if err != nil {
 		return err
 	}
+	if err := sweepRegistry(); err != nil {
+		return err
+	}
 	for _, process := range []struct {
 		name string
 		spec processSpec

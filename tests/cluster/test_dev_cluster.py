@@ -1,0 +1,182 @@
+"""The development cluster itself: a second one, beside the one that the other tests use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAME = "finetune-dev-test"
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
+ENVIRONMENT |= {"DEVCLUSTER_NAME": NAME, "CLUSTER": "dev"}
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, namespace: default}
+spec:
+  nodeName: NODE
+  terminationGracePeriodSeconds: 0
+  containers: [{name: sleep, image: "localhost/devcluster/busybox:1"}]
+"""
+
+
+def devcluster(
+    *arguments: str, stdin: str = "", status: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [ROOT / "dev/cluster/devcluster", *arguments],
+        input=stdin,
+        env=ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ended.returncode == status, ended.stdout + ended.stderr
+    return ended
+
+
+def kubectl(*arguments: str, stdin: str = "") -> str:
+    return devcluster("exec", "--", "kubectl", *arguments, stdin=stdin).stdout
+
+
+def report(status: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(devcluster("status", "--json", status=status).stdout)
+    return found
+
+
+def process_id(name: str) -> int:
+    return next(int(process["pid"]) for process in report()["processes"] if process["name"] == name)
+
+
+def run_pod(name: str, node: str) -> None:
+    kubectl("apply", "-f", "-", stdin=POD.replace("NAME", name).replace("NODE", node))
+    kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+
+
+def left_behind(namespaces: set[str]) -> list[str]:
+    """What a cluster of our name has left on this machine."""
+    found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}")]
+    found += [line for line in Path("/proc/1/mounts").read_text().splitlines() if NAME in line]
+    found += [str(path) for path in Path("/run").glob(NAME)]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            inside = {str((process / "ns/net").readlink()), str((process / "ns/pid").readlink())}
+        except OSError:
+            continue  # it ended, or has no namespaces any more
+        if inside & namespaces:
+            found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+def namespaces_of(process: int) -> set[str]:
+    return {
+        str(Path(f"/proc/{process}/ns/{kind}").readlink()) for kind in ("net", "pid_for_children")
+    }
+
+
+@pytest.fixture(scope="module")
+def second_cluster() -> Iterator[None]:
+    devcluster("up")
+    yield
+    devcluster("down")
+
+
+def test_nodes_come_go_and_fall_silent(second_cluster: None) -> None:
+    devcluster("node", "add", "second")
+    run_pod("there", "second")
+
+    devcluster("node", "stop-kubelet", "second")
+    kubectl("wait", "--for=condition=Ready=Unknown", "node/second", "--timeout=60s")
+    containers = devcluster(
+        "exec",
+        "--",
+        "ctr",
+        "--address",
+        f"/run/{NAME}/second/containerd.sock",
+        "--namespace",
+        "k8s.io",
+        "tasks",
+        "list",
+    ).stdout
+    assert containers.count("RUNNING") == 2, (
+        "the pod's container and its sandbox outlive the kubelet"
+    )
+
+    devcluster("node", "start-kubelet", "second")
+    kubectl("wait", "--for=condition=Ready", "node/second", "--timeout=60s")
+
+    devcluster("node", "remove", "second")
+    assert kubectl("get", "nodes", "--output=name").split() == ["node/first"]
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/{NAME}/second*"))
+
+
+def test_an_external_cluster_gets_only_the_chosen_context(second_cluster: None) -> None:
+    ours = report()["kubeconfig"]
+    context = {"CLUSTER": "external", "CLUSTER_CONTEXT": "finetune-dev-test", "KUBECONFIG": ours}
+    seen = devcluster("exec", "--", "kubectl", "config", "get-contexts", "--output=name", **context)
+    assert seen.stdout == "finetune-dev-test\n"
+
+
+def test_up_repairs_what_kill_broke_and_down_leaves_nothing(second_cluster: None) -> None:
+    run_pod("before", "first")
+    before = process_id("kube-scheduler")
+    assert "up already" in devcluster("up").stdout
+    assert process_id("kube-scheduler") == before
+
+    for name in ("containerd-first", "etcd", "kubelet-first"):
+        os.kill(process_id(name), signal.SIGKILL)
+    assert "killed" in report()["problem"]
+    assert "starting again from nothing" in devcluster("up").stdout
+    assert kubectl("get", "pods", "--output=name") == "", "etcd begins empty"
+    run_pod("after", "first")
+
+    supervisor = report()["supervisor"]
+    namespaces = namespaces_of(supervisor)
+    assert len(left_behind(namespaces)) > 10, "the search below would find a cluster"
+    os.kill(supervisor, signal.SIGKILL)
+    devcluster("down")
+    assert left_behind(namespaces) == []
+    devcluster("down")
+    assert "not running" in devcluster("status", status=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"CLUSTER": "external"}, "CLUSTER=external needs CLUSTER_CONTEXT"),
+        ({"CLUSTER": "external", "CLUSTER_CONTEXT": "absent"}, "no context 'absent'"),
+        ({"CLUSTER": "kind", "KIND_NAME": "absent"}, "no context 'kind-absent'"),
+    ],
+)
+def test_a_cluster_of_ones_own_is_asked_for_by_name(
+    environment: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    refused = devcluster(
+        "exec", "--", "true", status=1, KUBECONFIG=str(tmp_path / "config"), **environment
+    )
+    assert refused.stderr.startswith(f"devcluster: {said}")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_without_root_one_line_says_what_to_do() -> None:
+    refused = subprocess.run(
+        ["python3", ROOT / "dev/cluster/devcluster", "up"],
+        user=65534,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("devcluster: this cluster needs root")
+    assert refused.stderr.count("\n") == 1
