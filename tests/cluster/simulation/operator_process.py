@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 _PARENT = """
@@ -33,7 +34,7 @@ for line in sys.stdin:
 class OperatorProcess:
     """At most one operator at a time, speaking to the API server of the kubeconfig."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, settings: Mapping[str, str]) -> None:
         environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
@@ -41,6 +42,7 @@ class OperatorProcess:
             "FINETUNE_PROGRESS_PORT": "0",
             "FINETUNE_METRICS_PORT": "0",
             "PYTHONPATH": os.pathsep.join(["operator", "trainer_image"]),
+            **settings,
         }
         self._log = log.open("ab")
         self._parent = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ class Proxy:
     def __init__(self, api: Api) -> None:
         self._api = api
         self.writes: list[Write] = []
+        self.reads: Counter[str] = Counter()
         self.kill: Kill = _never
 
     @asynccontextmanager
@@ -73,6 +75,7 @@ class Proxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         if request.method in ("GET", "HEAD"):
+            self.reads[request.path] += 1
             return await self._forward_read(request)
         # What has been sent is carried out, even when its sender dies meanwhile.
         return await asyncio.shield(self._forward_write(request, body))

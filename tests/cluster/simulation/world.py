@@ -88,10 +88,14 @@ class World:
 
 
 @asynccontextmanager
-async def world(name: str, script: Script, directory: Path) -> AsyncIterator[World]:
+async def world(
+    name: str, script: Script, directory: Path, **settings: str
+) -> AsyncIterator[World]:
     """A world whose pods do what `script` says; an installed operator sleeps meanwhile.
 
-    `directory` gets the kubeconfig and the operator's log.
+    Args:
+        directory: gets the kubeconfig and the operator's log.
+        settings: environment variables of the operator.
     """
     identity = f"{name}-{os.getpid()}"
     async with (
@@ -105,7 +109,7 @@ async def world(name: str, script: Script, directory: Path) -> AsyncIterator[Wor
         await _prepare(api, identity)
         config = directory / "kubeconfig.json"
         config.write_text(json.dumps(kubeconfig))
-        process = OperatorProcess(config, directory / "operator.log")
+        process = OperatorProcess(config, directory / "operator.log", settings)
         node = SimulatedNode(api, identity, script, trainer.PREEMPTED)
         await node.start()
         made = World(api, proxy, process, node, identity, identity)
