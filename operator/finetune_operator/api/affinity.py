@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
+from finetune_operator.api.cel import Rule, rules
 
 Label = Annotated[str, Field(max_length=317)]
 Value = Annotated[str, Field(max_length=63)]
@@ -12,8 +13,18 @@ Values = Annotated[tuple[Value, ...], Field(max_length=32)]
 LabelMap = Annotated[dict[Label, Value], Field(max_length=16)]
 
 
+_VALUES_AS_OPERATOR = Rule(
+    "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0"
+    " : self.operator in ['Exists', 'DoesNotExist'] ? !has(self.values) || size(self.values) == 0"
+    " : has(self.values) && size(self.values) == 1",
+    "In and NotIn take values, Exists and DoesNotExist none, Gt and Lt one",
+)
+
+
 class NodeSelectorRequirement(ApiModel):
     """A condition on one label of a node."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_VALUES_AS_OPERATOR))
 
     key: Label
     """Label of the node."""
@@ -64,6 +75,8 @@ class NodeAffinity(ApiModel):
 
 class LabelSelectorRequirement(ApiModel):
     """A condition on one label of a pod."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_VALUES_AS_OPERATOR))
 
     key: Label
     """Label of the pod."""

@@ -44,6 +44,12 @@ class ResourceRequirements(ApiModel):
                 "nvidia.com/gpu is set by the operator: remove it; a FineTuneJob asks for GPUs by"
                 " compute.gpusPerNode",
             ),
+            Rule(
+                "!has(self.requests) || !has(self.limits) || self.requests.all(name,"
+                " !(name in self.limits) || quantity(string(self.requests[name]))"
+                ".compareTo(quantity(string(self.limits[name]))) <= 0)",
+                "a request is above its limit: lower the request or raise the limit",
+            ),
         )
     )
 
@@ -55,6 +61,19 @@ class ResourceRequirements(ApiModel):
 
 class Toleration(ApiModel):
     """A taint that is tolerated."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "self.operator != 'Exists' || !has(self.value) || self.value == ''",
+                "operator Exists compares no value: remove value, or set operator to Equal",
+            ),
+            Rule(
+                "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+                "tolerationSeconds is for effect NoExecute only: remove it or set effect",
+            ),
+        )
+    )
 
     key: Label = ""
     """Key of the taint; empty with operator Exists: any."""

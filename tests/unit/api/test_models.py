@@ -37,7 +37,7 @@ STORED = {part: values(schema) for part, schema in SCHEMAS.items()}
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
 @given(data=st.data())
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_what_the_schema_admits_the_model_reads_and_gives_back(
     part: type[ApiModel], data: st.DataObject
 ) -> None:
