@@ -88,12 +88,12 @@ class Reason(StrEnum):
     UNSCHEDULABLE = (
         "Unschedulable",
         "No node can take a pod; the message is the scheduler's.",
-        "Lower podTemplate.resources or nodes, fix nodeSelector, or add nodes.",
+        "Lower podTemplate.resources or nodes, fix nodeSelector or affinity, or add nodes.",
     )
     IMAGE_PULL = (
         "ImagePull",
         "The kubelet cannot pull an image.",
-        "Fix the image of the FineTuneClass or podTemplate.imagePullSecrets.",
+        "Fix the image that the FineTuneClass names, or podTemplate.imagePullSecrets.",
     )
     VOLUME_PENDING = (
         "VolumePending",

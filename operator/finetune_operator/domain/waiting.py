@@ -26,6 +26,11 @@ class Waiting:
     message: str
 
 
+def _advised(reason: Reason, said: str) -> Waiting:
+    """The words of the scheduler or the kubelet, which know no FineTuneJob, and what to do."""
+    return Waiting(reason, f"{said.rstrip('. ')}. {reason.remedy}")
+
+
 def explain(seen: Observed, job: BatchJob) -> Waiting | None:
     """Why the pods of a Job are not all running; None when nothing but time is missing."""
     pods = seen.pods_of(job.role, job.number)
@@ -81,16 +86,13 @@ def _of_unscheduled(pod: Pod, seen: Observed) -> Waiting | None:
         return Waiting(Reason.VOLUME_MISSING, f"{missing.group()}: create it, or fix storageUri")
     if "PersistentVolumeClaim" in pod.unschedulable and seen.volume_claim is not None:
         return _of_claim(seen.volume_claim, seen.notices, pod)
-    return Waiting(Reason.UNSCHEDULABLE, f"no node can take pod {pod.name}: {pod.unschedulable}")
+    return _advised(Reason.UNSCHEDULABLE, f"no node can take pod {pod.name}: {pod.unschedulable}")
 
 
 def _of_claim(claim: Child, notices: Sequence[Notice], pod: Pod) -> Waiting:
     said = next((notice for notice in notices if notice.about == claim.uid), None)
     detail = said.message if said else pod.unschedulable
-    return Waiting(
-        Reason.VOLUME_PENDING,
-        f"volume claim {claim.name} has no volume: {detail}",
-    )
+    return _advised(Reason.VOLUME_PENDING, f"volume claim {claim.name} has no volume: {detail}")
 
 
 def _of_container(container: Container) -> Waiting | None:
@@ -98,13 +100,12 @@ def _of_container(container: Container) -> Waiting | None:
     if reason in _IMAGE_REASONS:
         # One text for ErrImagePull and ImagePullBackOff, which take turns every few seconds.
         detail = _BACK_OFF.sub("", message)
-        return Waiting(Reason.IMAGE_PULL, f"cannot pull image {container.image}: {detail}")
+        return _advised(Reason.IMAGE_PULL, f"cannot pull image {container.image}: {detail}")
     if reason in _CANNOT_START:
-        missing = 'secret "' in message and "not found" in message
-        return Waiting(
-            Reason.SECRET_MISSING if missing else Reason.CONTAINER_CANNOT_START,
-            f"container {container.name}: {message}",
-        )
+        told = f"container {container.name}: {message}"
+        if 'secret "' in message and "not found" in message:
+            return _advised(Reason.SECRET_MISSING, told)
+        return Waiting(Reason.CONTAINER_CANNOT_START, told)
     return None
 
 
@@ -123,10 +124,9 @@ def _of_mounts(pod: Pod, notices: Sequence[Notice]) -> Waiting | None:
     missing = ("secret" in text or "references non-existent" in text) and (
         "not found" in text or "non-existent" in text
     )
-    return Waiting(
-        Reason.SECRET_MISSING if missing else Reason.VOLUME_PENDING,
-        f"pod {pod.name}: {said.message}",
-    )
+    if missing:
+        return _advised(Reason.SECRET_MISSING, f"pod {pod.name}: {said.message}")
+    return Waiting(Reason.VOLUME_PENDING, f"pod {pod.name}: {said.message}")
 
 
 def _of_refused_pods(maker: str, notices: Sequence[Notice]) -> Waiting | None:
@@ -136,5 +136,6 @@ def _of_refused_pods(maker: str, notices: Sequence[Notice]) -> Waiting | None:
     )
     if said is None:
         return None
-    quota = "exceeded quota" in said.message
-    return Waiting(Reason.QUOTA_EXCEEDED if quota else Reason.PODS_FORBIDDEN, said.message)
+    if "exceeded quota" in said.message:
+        return _advised(Reason.QUOTA_EXCEEDED, said.message)
+    return Waiting(Reason.PODS_FORBIDDEN, said.message)
