@@ -27,6 +27,8 @@ CALL_SECONDS = 30.0
 """Deadline of a call, its retries included; an API server answers or cancels within 60 s."""
 ATTEMPT_SECONDS = 10.0
 FIRST_RETRY_SECONDS = 0.1
+ACCEPTED = "application/json, application/jwk-set+json"
+"""The second is what the signing keys come as, and as nothing else."""
 LIST_CHUNK = 500
 """Objects per page, as client-go's informers ask for."""
 MAXIMUM_CONNECTIONS = 32
@@ -55,7 +57,7 @@ class Client:
             connector=aiohttp.TCPConnector(
                 ssl=self._connection.ssl_context(), limit=MAXIMUM_CONNECTIONS
             ),
-            headers={"User-Agent": FIELD_MANAGER, "Accept": "application/json"},
+            headers={"User-Agent": FIELD_MANAGER, "Accept": ACCEPTED},
         )
         return self
 

@@ -55,6 +55,7 @@ BY_STATUS: dict[int, type[ApiError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     405: RefusedError,
+    406: RefusedError,
     408: UnavailableError,
     409: ConflictError,
     410: ConflictError,

@@ -5,7 +5,7 @@ import logging
 import time
 
 from finetune_operator.cluster.client import Client
-from finetune_operator.cluster.errors import ApiError, ConflictError
+from finetune_operator.cluster.errors import ApiError, ConflictError, NotFoundError
 from finetune_operator.cluster.work_queue import WorkQueue
 from finetune_operator.runtime import metrics
 from finetune_operator.runtime.controller import Controller, Key
@@ -81,7 +81,8 @@ class Runner:
             if after is not None:
                 result = "requeue_after"
                 self.queue.add_after(key, after)
-        except ConflictError as error:
+        except (ConflictError, NotFoundError) as error:
+            # Something was changed or deleted since it was read.
             result = "requeue"
             _log.debug("out of date, looking again in %.1f s: %s", self.queue.retry(key), error)
         except (ApiError, TimeoutError) as error:

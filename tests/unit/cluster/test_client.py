@@ -69,6 +69,7 @@ STATUSES = [
     (401, errors.UnauthorizedError, True),
     (403, errors.ForbiddenError, False),
     (404, errors.NotFoundError, False),
+    (406, errors.RefusedError, False),
     (409, errors.ConflictError, False),
     (410, errors.ConflictError, False),
     (422, errors.RefusedError, False),

@@ -45,6 +45,7 @@ def train(work: Work) -> bool:
 def record_trained(work: Work, number: int) -> None:
     """Writes down what rank 0 said; if its pod is gone, publishing will say it again."""
     said = last_words(work.seen.pods_of(Role.TRAIN, number), TRAIN, manifest.Trained)
+    work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
     work.set(ConditionType.TRAINED, True, Reason.TRAINED)
     work.event(Reason.TRAINED, f"attempt {number} completed the training")
     if said is not None:
