@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,20 +126,25 @@ def build_one(title: str, directory: Path, name: str, arguments: list[str]) -> N
     )
     assert process.stderr
     lines: list[str] = []
-    print(f"building {title}", flush=True)
+    say(f"building {title}")
     for line in process.stderr:
         lines.append(line)
         if time.monotonic() - shown > 5:
             shown = time.monotonic()
             compiled = sum(not line.startswith("go: ") for line in lines)
             seconds = f"{shown - started:.0f} s"
-            print(f"building {title}: {compiled} packages compiled, {seconds}", flush=True)
+            say(f"building {title}: {compiled} packages compiled, {seconds}")
     if process.wait():
         said = "".join(lines[-20:])
         raise subprocess.CalledProcessError(process.returncode, arguments, output=said)
     (unfinished / name).rename(directory / name)
     shutil.rmtree(unfinished)
-    print(f"built {title} in {time.monotonic() - started:.0f} s", flush=True)
+    say(f"built {title} in {time.monotonic() - started:.0f} s")
+
+
+def say(line: str) -> None:
+    """Tell of progress beside the output, which may be JSON."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -149,6 +155,6 @@ def locked(name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting for another build ({name})", flush=True)
+            say(f"waiting for another build ({name})")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -77,7 +77,7 @@ http: {addr: "%s"}
 `, filepath.Join(keptDir(), "registry"), registryAddress),
 		"etc/hosts":       fmt.Sprintf("%s\n%s registry.local\n", hosts, controlAddress),
 		"etc/resolv.conf": fmt.Sprintf("nameserver %s\nsearch svc.%s %s\noptions ndots:5\n", dnsAddress, clusterDNS, clusterDNS),
-		"certs.d/" + registryName + "/hosts.toml": fmt.Sprintf("[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\", \"push\"]\n", registryAddress),
+		"certs.d/" + registryName + "/hosts.toml": fmt.Sprintf("server = \"http://%s\"\n", registryAddress),
 	}
 	for path, content := range files {
 		path = filepath.Join(stateRoot, path)

@@ -41,7 +41,20 @@ func isolateMounts() error {
 	if err := os.Mkdir(runtimeRoot, 0o755); err != nil {
 		return err
 	}
-	return unix.Mount(stateRoot+"/run", runtimeRoot, "", unix.MS_BIND, "")
+	if err := unix.Mount(stateRoot+"/run", runtimeRoot, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	return mountNames()
+}
+
+// mountNames puts the cluster's names in place of the machine's, whose name servers cannot be reached from here.
+func mountNames() error {
+	for _, file := range []string{"hosts", "resolv.conf"} {
+		if err := unix.Mount(filepath.Join(stateRoot, "etc", file), "/etc/"+file, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mounting the cluster's /etc/%s: %w", file, err)
+		}
+	}
+	return nil
 }
 
 // setUpNetwork runs in the supervisor's new network namespace. Pods are routed, not bridged, so that every packet
@@ -85,10 +98,8 @@ func execInside(argv []string, environment []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return err
 	}
-	for _, file := range []string{"hosts", "resolv.conf"} {
-		if err := unix.Mount(filepath.Join(stateRoot, "etc", file), "/etc/"+file, "", unix.MS_BIND, ""); err != nil {
-			return fmt.Errorf("mounting the cluster's /etc/%s: %w", file, err)
-		}
+	if err := mountNames(); err != nil {
+		return err
 	}
 	path, err := exec.LookPath(argv[0])
 	if err != nil {

@@ -118,7 +118,7 @@ func (n node) remove() error {
 
 // clearNode runs in the supervisor, which sees the cluster's mounts: it ends a node's containers and their shims.
 func (s *supervisor) clearNode(response http.ResponseWriter, request *http.Request) {
-	node := filepath.Base(request.PathValue("name"))
+	node := request.PathValue("name")
 	err := errors.Join(killAll(name+"/"+node+".runtime"), killAll(name+"/"+node))
 	for _, directory := range []string{filepath.Join(stateRoot, "nodes", node), filepath.Join(runtimeRoot, node)} {
 		err = errors.Join(err, unmountBelow(directory))
@@ -126,7 +126,12 @@ func (s *supervisor) clearNode(response http.ResponseWriter, request *http.Reque
 	err = errors.Join(err, removeCgroups(name+"/"+node), removeCgroups(name+"/"+node+".runtime"))
 	if err != nil {
 		http.Error(response, err.Error(), http.StatusInternalServerError)
+		return
 	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	delete(s.processes, "kubelet-"+node)
+	delete(s.processes, "containerd-"+node)
 }
 
 // killAll kills what is in a control group until nothing is left, for a dying process may have just forked.

@@ -193,7 +193,7 @@ func (s *supervisor) reap() {
 
 func describeExit(status syscall.WaitStatus) string {
 	if status.Signaled() {
-		return "killed by " + status.Signal().String()
+		return "signal: " + status.Signal().String()
 	}
 	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
