@@ -154,7 +154,7 @@ class Kube:
                     )
             return is_true(job, kind)
 
-        return self.wait_for("finetunejob", name, until, deadline=deadline)
+        return self.wait_for("finetunejobs.finetune.dev", name, until, deadline=deadline)
 
     def logs(self, pod: str, container: str | None = None, *more: str) -> str:
         which = [f"--container={container}"] if container else ["--all-containers"]

@@ -1,8 +1,12 @@
 """KAITO's own CRD accepts what is published for it. Its controller needs GPUs and is not run here;
 a test speaks for it by writing the status that it would write."""
 
+from __future__ import annotations
+
+import asyncio
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,10 @@ from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.domain.actions import Apply
 from finetune_operator.domain.publication import Publication
 from finetune_operator.publishing.kaito import KAITOPublisher
-from tests.cluster.kube import Kube, KubectlError
+from tests.cluster.kube import Kube, KubectlError, Object, condition, is_true
+from tests.cluster.simulation import trainer
+from tests.cluster.simulation.api import Api
+from tests.cluster.simulation.node import SimulatedNode
 from tests.unit.publishing.builders import ADAPTER, job
 
 CRDS = Path(__file__).parents[3] / "shared/kaito"
@@ -30,20 +37,58 @@ JOB = job(
 )
 
 
-@pytest.fixture(scope="module")
-def kaito() -> Iterator[None]:
-    """KAITO's CRDs, as its chart installs them; gone again afterwards."""
-    if not CRDS.is_dir():
-        pytest.skip("KAITO's CRDs are not beside the repository, in ../shared/kaito")
+@contextlib.contextmanager
+def installed(*crds: Object) -> Iterator[None]:
+    """KAITO's CRDs are there, as its chart installs them; gone again afterwards."""
     kube = Kube("")
-    crds = sorted(CRDS.glob("kaito.sh_*.yaml"))
-    names = [f"crd/{yaml.safe_load(crd.read_text())['metadata']['name']}" for crd in crds]
-    for crd in crds:
+    names = [f"crd/{crd['metadata']['name']}" for crd in crds]
+    items = {"apiVersion": "v1", "kind": "List", "items": crds}
+    try:
         # Server-side: the schemas are longer than the annotation of a client-side apply may be.
-        kube.run("apply", "--server-side", "-f", str(crd))
-    kube.run("wait", "--for=condition=Established", "--timeout=30s", *names)
-    yield
-    kube.run("delete", *names, timeout=120)
+        kube.run("apply", "--server-side", "-f", "-", stdin=json.dumps(items))
+        kube.run("wait", "--for=condition=Established", "--timeout=30s", *names)
+        yield
+    finally:
+        kube.run("delete", "--ignore-not-found", *names, timeout=120)
+
+
+def its_own() -> list[Object]:
+    """KAITO's own CRDs; none where they are not beside the repository."""
+    return [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("kaito.sh_*.yaml"))]
+
+
+def stand_in() -> Object:
+    """A Workspace that takes anything: enough to see the way of a job."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": "v1beta1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+    }
+    names = {"kind": "Workspace", "plural": "workspaces", "singular": "workspace"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "workspaces.kaito.sh"},
+        "spec": {
+            "group": "kaito.sh",
+            "scope": "Namespaced",
+            "names": names,
+            "versions": [version],
+        },
+    }
+
+
+@pytest.fixture
+def kaito() -> Iterator[None]:
+    """KAITO's own schemas decide."""
+    crds = its_own()
+    if not crds:
+        pytest.skip("KAITO's CRDs are not beside the repository, in ../shared/kaito")
+    with installed(*crds):
+        yield
 
 
 def publish(kube: Kube) -> Publication:
@@ -84,19 +129,24 @@ def test_the_workspace_is_accepted_and_its_readiness_mirrored(kaito: None, bare:
     }
     publish(bare)  # gives the ConfigMap its owner
     assert publish(bare).actions == []
+    make_ready(bare, stored)
+    done = publish(bare)
+    assert done.done
+    assert done.endpoint == f"http://phi3.{bare.namespace}.svc/v1"
+
+
+def make_ready(kube: Kube, workspace: Object) -> None:
+    """Says what KAITO's controller says once its pods answer."""
     ready = {
         "type": "InferenceReady",
         "status": "True",
         "reason": "workspaceInferenceStatusSuccess",
         "message": "Inference has been deployed successfully",
         "lastTransitionTime": "2026-11-22T10:00:00Z",
-        "observedGeneration": stored["metadata"]["generation"],
+        "observedGeneration": workspace["metadata"]["generation"],
     }
     status = {"status": {"conditions": [ready]}}
-    bare.patch("workspaces.kaito.sh", "phi3", status, "--subresource=status")
-    done = publish(bare)
-    assert done.done
-    assert done.endpoint == f"http://phi3.{bare.namespace}.svc/v1"
+    kube.patch("workspaces.kaito.sh", workspace["metadata"]["name"], status, "--subresource=status")
 
 
 def test_strictness_is_real(kaito: None, bare: Kube) -> None:
@@ -108,3 +158,56 @@ def test_strictness_is_real(kaito: None, bare: Kube) -> None:
     }
     with pytest.raises(KubectlError, match=r"resource\.sku"):
         apply_strictly(bare, wrong)
+
+
+@pytest.mark.timeout(300)
+async def test_a_job_waits_for_kaito_and_then_is_published_through_it(kube: Kube) -> None:
+    """The whole way through the operator; the trainer's pods are simulated."""
+    async with Api() as api, simulated(api, kube.namespace) as node:
+        publish = JOB.spec.publish.to_dict()
+        lora = {"type": "LoRA", "lora": {"rank": 64}}
+        kube.apply(
+            trainer.job(
+                kube.namespace, "phi3", node, class_name="default", publish=publish, method=lora
+            )
+        )
+        waits = await asyncio.to_thread(
+            kube.wait_for,
+            "finetunejobs.finetune.dev",
+            "phi3",
+            lambda job: is_true(job, "Stalled"),
+            deadline=120,
+        )
+        assert condition(waits, "Published")["reason"] == "KAITOMissing"
+        with installed(*(its_own() or [stand_in()])):
+            await asyncio.to_thread(publish_through_kaito, kube)
+            kube.delete("finetunejobs.finetune.dev", "phi3", wait=60)
+            assert kube.exists("workspaces.kaito.sh", "phi3")
+
+
+def publish_through_kaito(kube: Kube) -> None:
+    kube.run(
+        "annotate", "finetunejobs.finetune.dev", "phi3", "kaito=installed"
+    )  # so that it looks at once
+    workspace = kube.wait_for("workspaces.kaito.sh", "phi3", lambda item: True, deadline=30)
+    make_ready(kube, workspace)
+    kube.run("annotate", "finetunejobs.finetune.dev", "phi3", "kaito=ready", "--overwrite")
+    done = kube.wait_for_job("phi3", deadline=60)
+    assert done["status"]["published"] == {
+        "revision": "phi3",
+        "endpoint": f"http://phi3.{kube.namespace}.svc/v1",
+    }
+
+
+@contextlib.asynccontextmanager
+async def simulated(api: Api, name: str) -> AsyncIterator[str]:
+    """A node on which the trainer's containers end well, and a volume for a job there."""
+    volume = f"/api/v1/persistentvolumes/{name}"
+    node = SimulatedNode(api, name, trainer.well, trainer.PREEMPTED)
+    await api.apply(volume, trainer.volume(name))
+    await node.start()
+    try:
+        yield name
+    finally:
+        await node.stop()
+        await api.ask("DELETE", volume, absent=True)
