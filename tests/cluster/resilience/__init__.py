@@ -1,0 +1,1 @@
+"""What interrupts a job, and what it costs: pods, nodes, registry, namespace, operator."""
