@@ -30,7 +30,7 @@ async def test_a_hundred_finished_jobs_cost_nothing(
     cluster: dict[str, Any], tmp_path: Path
 ) -> None:
     resync = {"FINETUNE_RESYNC_SECONDS": str(RESYNC_SECONDS)}
-    async with world("rest", trainer.well, tmp_path, **resync) as the_world:
+    async with world("rest", trainer.well, tmp_path, settings=resync) as the_world:
         names = [f"job-{number}" for number in range(HUNDRED)]
         for name in names:
             await the_world.create(name)
@@ -53,9 +53,7 @@ async def test_applying_again_changes_nothing(cluster: dict[str, Any], tmp_path:
     async with world("again", trainer.well, tmp_path) as the_world:
         await the_world.create("job-0")
         jobs = await the_world.until(all_are("Succeeded", 1), deadline=60)
-        manifest = trainer.job(
-            the_world.namespace, "job-0", the_world.node.name, class_name=the_world.class_name
-        )
+        manifest = the_world.manifest("job-0")
         path = f"{JOBS.format(the_world.namespace)}/job-0?fieldManager=user"
         once = await the_world.api.ask("PATCH", path, manifest, content_type=APPLY)
         twice = await the_world.api.ask("PATCH", path, manifest, content_type=APPLY)
@@ -103,7 +101,7 @@ async def test_progress_is_shown_at_most_every_ten_seconds(
         "FINETUNE_PROGRESS_PORT": str(port),
         "FINETUNE_PROGRESS_URL": f"http://127.0.0.1:{port}",
     }
-    async with world("progress", trains_for_ever, tmp_path, **settings) as the_world:
+    async with world("progress", trains_for_ever, tmp_path, settings=settings) as the_world:
         await the_world.create("job-0")
         await the_world.until(all_are("Training", 1), deadline=60)
         [pod] = [

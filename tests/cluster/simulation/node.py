@@ -35,9 +35,11 @@ def _now() -> str:
 class SimulatedNode:
     """Registers a node, keeps it ready and plays kubelet for the pods bound to it."""
 
-    def __init__(self, api: Api, name: str, script: Script, on_delete: End) -> None:
+    def __init__(self, api: Api, name: str, group: str, script: Script, on_delete: End) -> None:
         self.api = api
         self.name = name
+        self.group = group
+        """Value of the label by which jobs choose it."""
         self.script = script
         self.on_delete = on_delete
         self.answers = True
@@ -48,8 +50,11 @@ class SimulatedNode:
         node = {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": self.name, "labels": {"simulated": self.name}},
-            "spec": {"taints": [{"key": "simulated", "value": self.name, "effect": "NoSchedule"}]},
+            "metadata": {
+                "name": self.name,
+                "labels": {"simulated": self.group, "kubernetes.io/hostname": self.name},
+            },
+            "spec": {"taints": [{"key": "simulated", "value": self.group, "effect": "NoSchedule"}]},
         }
         await self.api.apply(f"/api/v1/nodes/{self.name}", node)
         await self._beat()

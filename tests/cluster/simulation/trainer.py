@@ -66,8 +66,8 @@ def attempt_of(pod: Object) -> tuple[str, str, int]:
     )
 
 
-def job(namespace: str, name: str, node: str, *, class_name: str, **spec: object) -> Object:
-    """A FineTuneJob whose pods go to the simulated node."""
+def job(namespace: str, name: str, group: str, *, class_name: str, **spec: object) -> Object:
+    """A FineTuneJob whose pods go to the simulated nodes of that group."""
     return {
         "apiVersion": "finetune.dev/v1beta1",
         "kind": "FineTuneJob",
@@ -81,7 +81,7 @@ def job(namespace: str, name: str, node: str, *, class_name: str, **spec: object
             "compute": {
                 "device": "CPU",
                 "podTemplate": {
-                    "nodeSelector": {"simulated": node},
+                    "nodeSelector": {"simulated": group},
                     "tolerations": [{"key": "simulated", "operator": "Exists"}],
                 },
             },

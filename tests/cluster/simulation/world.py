@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import APPLY, MERGE, Api, Object
@@ -25,12 +26,12 @@ POLL_SECONDS = 0.25
 
 @dataclass
 class World:
-    """One namespace, one simulated node, one operator behind a proxy."""
+    """One namespace, a few simulated nodes, one operator behind a proxy."""
 
     api: Api
     proxy: Proxy
     operator: OperatorProcess
-    node: SimulatedNode
+    nodes: list[SimulatedNode]
     namespace: str
     class_name: str
     _volumes: list[str] = field(default_factory=list)
@@ -40,8 +41,11 @@ class World:
         volume = f"{self.namespace}-{name}"
         self._volumes.append(volume)
         await self.api.apply(f"/api/v1/persistentvolumes/{volume}", trainer.volume(volume))
-        job = trainer.job(self.namespace, name, self.node.name, class_name=self.class_name, **spec)
-        await self.api.ask("POST", JOBS.format(self.namespace), job)
+        await self.api.ask("POST", JOBS.format(self.namespace), self.manifest(name, **spec))
+
+    def manifest(self, name: str, **spec: object) -> Object:
+        """The job that `create` makes."""
+        return trainer.job(self.namespace, name, self.namespace, class_name=self.class_name, **spec)
 
     async def change(self, name: str, **spec: object) -> None:
         """Edits fields of a job's spec."""
@@ -89,7 +93,12 @@ class World:
 
 @asynccontextmanager
 async def world(
-    name: str, script: Script, directory: Path, **settings: str
+    name: str,
+    script: Script,
+    directory: Path,
+    *,
+    nodes: int = 1,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[World]:
     """A world whose pods do what `script` says; an installed operator sleeps meanwhile.
 
@@ -110,16 +119,19 @@ async def world(
         config = directory / "kubeconfig.json"
         config.write_text(json.dumps(kubeconfig))
         process = OperatorProcess(config, directory / "operator.log", settings)
-        node = SimulatedNode(api, identity, script, trainer.PREEMPTED)
-        await node.start()
-        made = World(api, proxy, process, node, identity, identity)
+        made_nodes = [
+            SimulatedNode(api, f"{identity}-{number}", identity, script, trainer.PREEMPTED)
+            for number in range(nodes)
+        ]
+        await asyncio.gather(*(node.start() for node in made_nodes))
+        made = World(api, proxy, process, made_nodes, identity, identity)
         process.start()
         try:
             yield made
         finally:
             await made.tear_down()
             process.close()
-            await node.stop()
+            await asyncio.gather(*(node.stop() for node in made_nodes))
 
 
 async def _prepare(api: Api, identity: str) -> None:
