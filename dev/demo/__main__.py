@@ -21,6 +21,8 @@ from terminal import Terminal, clock
 NAMESPACE = "demo"
 JOB = "chat"
 WORKSPACE = "assistant"
+JOBS = "finetunejobs.finetune.dev"
+WORKSPACES = "inferenceworkspaces.finetune.dev"
 EXAMPLE = ROOT / "examples/chat"
 ASKED = 3
 EXEC = "dev/cluster/devcluster exec --"
@@ -58,7 +60,7 @@ def demo(terminal: Terminal) -> bool:
         job = train(terminal, kubectl)
     with terminal.stage("serve", f"InferenceWorkspace {WORKSPACE} until it really answers"):
         follow(
-            kubectl, "inferenceworkspace", WORKSPACE,
+            kubectl, WORKSPACES, WORKSPACE,
             until=answering, line=describe_workspace, terminal=terminal, minutes=10,
         )  # fmt: skip
     with terminal.stage("ask", f"{ASKED} held-out questions, to both"):
@@ -88,13 +90,13 @@ def train(terminal: Terminal, kubectl: Kubectl) -> Object:
             },
         }
     )
-    present = kubectl.get("finetunejob", JOB)
+    present = kubectl.get(JOBS, JOB)
     if present and (is_true(present, "Succeeded") or is_true(present, "Failed")):
         terminal.say("    the job of an earlier demo is over: deleted, to run it anew")
-        kubectl("delete", "finetunejob", JOB, "--wait", "--timeout=50s")
+        kubectl("delete", JOBS, JOB, "--wait", "--timeout=50s")
     kubectl("apply", "--filename", str(EXAMPLE / "job.yaml"))
     return follow(
-        kubectl, "finetunejob", JOB,
+        kubectl, JOBS, JOB,
         until=finished, line=describe, terminal=terminal, minutes=25,
     )  # fmt: skip
 
@@ -116,7 +118,7 @@ def questions(terminal: Terminal, kubectl: Kubectl) -> bool:
 def show(terminal: Terminal, kubectl: Kubectl, job: Object) -> None:
     evaluation = job["status"]["evaluation"]
     terminal.say(f"\n$ kubectl get finetunejob --namespace {NAMESPACE}")
-    terminal.say(kubectl("get", "finetunejob", JOB).rstrip())
+    terminal.say(kubectl("get", JOBS, JOB).rstrip())
     terminal.say(
         f"\nLoss on held-out data: base {evaluation['base']['Loss']},"
         f" tuned {evaluation['tuned']['Loss']}"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from shell import DemoError, Kubectl, Object, objects
-from terminal import Terminal, clock
+from terminal import Terminal
 
 REFRESH_SECONDS = 1.0
 """The time shown moves on even when nothing else does."""
@@ -97,7 +97,7 @@ def follow(
             if last:
                 if until(last):
                     return last
-                terminal.live(f"{clock(elapsed)}  {line(last)}")
+                terminal.live(elapsed, line(last))
     finally:
         watch.kill()
     raise DemoError(

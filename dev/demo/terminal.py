@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PLAIN_EVERY_SECONDS = 10
-"""Without a terminal a moving line becomes a plain one, this often at most."""
+"""Without a terminal a moving line becomes a plain one when it is new, this often at most."""
+
+PLAIN_WIDTH = 160
 
 
 def clock(seconds: float) -> str:
@@ -41,16 +43,16 @@ class Terminal:
         self._clear()
         print(text, flush=True)
 
-    def live(self, text: str) -> None:
-        """A line that the next one replaces."""
+    def live(self, seconds: float, text: str) -> None:
+        """A line that the next one replaces, after so many seconds of waiting."""
+        line = f"    {clock(seconds)}  {text}"
         if self.moves:
-            width = shutil.get_terminal_size().columns - 1
             self._clear()
-            self._shown = f"    {text}"[:width]
+            self._shown = line[: shutil.get_terminal_size().columns - 1]
             print(self._shown, end="", flush=True)
         elif text != self._shown and time.monotonic() - self._shown_at >= PLAIN_EVERY_SECONDS:
             self._shown, self._shown_at = text, time.monotonic()
-            print(f"    {text}", flush=True)
+            print(line[:PLAIN_WIDTH], flush=True)
 
     def beside(self, left: str, right: str) -> None:
         """Two texts in columns, so that they can be compared."""
