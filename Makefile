@@ -78,8 +78,8 @@ images: cluster-up venv ## Build the images that changed and hand them to the cl
 	@$(PYTHON) dev/cluster/images
 
 .PHONY: demo
-demo: cluster-up venv ## Train, publish and ask a small model; ends with what to type next
-	@$(PYTHON) dev/demo
+demo: ## Train, publish and ask a small model; ends with what to type next
+	@python3 dev/demo
 
 .PHONY: test
 test: test-unit test-trainer test-cluster ## Run all tests
@@ -108,6 +108,7 @@ lint: venv ## Check style, types, layers, the chart and generated files
 	$(VENV)/bin/mypy operator/finetune_operator trainer_image/finetune_trainer
 	MYPYPATH=dev/cluster $(VENV)/bin/mypy dev/cluster/devcluster
 	MYPYPATH=dev/cluster $(VENV)/bin/mypy dev/cluster/images
+	MYPYPATH=dev/demo $(VENV)/bin/mypy dev/demo/*.py
 	$(VENV)/bin/lint-imports
 	@test -z "$$(gofmt -l dev/cluster)" || { echo "gofmt -w these:"; gofmt -l dev/cluster; exit 1; }
 	$(DEVCLUSTER) tool helm lint charts/finetune-operator
