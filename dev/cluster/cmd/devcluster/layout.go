@@ -40,8 +40,14 @@ const (
 	registryAddress = controlAddress + ":5000"
 )
 
-// binDir holds the cluster's programs; dev/cluster/devcluster builds it and passes it on.
-func binDir() string { return os.Getenv("DEVCLUSTER_BIN") }
+// binDir holds the cluster's programs: those that it runs, or those that `up` is told to start.
+func binDir() string {
+	if told := os.Getenv("DEVCLUSTER_BIN"); told != "" {
+		return told
+	}
+	supervisor, _ := readSupervisor()
+	return supervisor.Programs
+}
 
 func program(name string) string { return filepath.Join(binDir(), name) }
 
