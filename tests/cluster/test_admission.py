@@ -85,6 +85,9 @@ def kube(cluster: Object) -> Iterator[Kube]:
     for path in sorted(CRDS.glob("*.yaml")):
         copy: Object = yaml.safe_load(path.read_text(encoding="utf-8"))
         copy["spec"]["group"] = GROUP
+        # Names of its own: `kubectl get finetunejob` of others must not find the copy.
+        kind = copy["spec"]["names"]["kind"]
+        copy["spec"]["names"] = {"kind": kind, "plural": f"admission{kind.lower()}s"}
         copy["metadata"]["name"] = f"{copy['spec']['names']['plural']}.{GROUP}"
         copies.append(copy)
     everywhere = Kube("")
