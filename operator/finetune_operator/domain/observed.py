@@ -1,14 +1,12 @@
 """What the lifecycle looks at: typed, frozen views of the objects that belong to one job."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
-from finetune_operator.domain import names
-from finetune_operator.domain.actions import Delete, JsonObject
-from finetune_operator.domain.kinds import BATCH_JOB, FINE_TUNE_JOB, POD
+from finetune_operator.domain.actions import Delete
+from finetune_operator.domain.kinds import BATCH_JOB, POD
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.publication import Publication
 from finetune_trainer.manifest import Progress
@@ -174,153 +172,6 @@ class Observed:
         ]
 
 
-def view_pod(pod: JsonObject) -> Pod | None:
-    """A pod as the API server gives it; None if its labels are not ours."""
-    metadata, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
-    labels = metadata.get("labels", {})
-    try:
-        # Pods that serve belong to no attempt.
-        role, number = Role(labels.get(names.ROLE)), int(labels.get(names.ATTEMPT, "0"))
-    except ValueError:
-        return None
-    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
-    scheduled = conditions.get("PodScheduled", {})
-    disruption = conditions.get("DisruptionTarget", {})
-    ready = conditions.get("Ready", {})
-    of_main = status.get("containerStatuses") or ()
-    statuses = [*(status.get("initContainerStatuses") or ()), *of_main]
-    annotations = metadata.get("annotations", {})
-    return Pod(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        role=role,
-        number=number,
-        index=int(annotations.get("batch.kubernetes.io/job-completion-index", 0)),
-        phase=status.get("phase", "Pending"),
-        node=spec.get("nodeName", ""),
-        terminate_by=_time(metadata.get("deletionTimestamp")),
-        unschedulable=scheduled.get("message", "Unschedulable")
-        if scheduled.get("reason") in ("Unschedulable", "SchedulingGated")
-        else "",
-        silent=status.get("phase") == "Running"
-        and ready.get("status") == "False"
-        and all("running" in (each.get("state") or {}) for each in of_main),
-        disruption=disruption.get("reason", "Disrupted")
-        if disruption.get("status") == "True"
-        else "",
-        message=status.get("message", ""),
-        containers=tuple(_view_container(container) for container in statuses),
-    )
-
-
-def view_batch_job(job: JsonObject) -> BatchJob | None:
-    """A Job as the API server gives it; None if its labels are not ours."""
-    metadata, spec, status = job["metadata"], job.get("spec", {}), job.get("status", {})
-    labels = metadata.get("labels", {})
-    try:
-        role, number = Role(labels.get(names.ROLE)), int(labels.get(names.ATTEMPT, ""))
-    except ValueError:
-        return None
-    conditions = {
-        condition["type"]: condition
-        for condition in status.get("conditions") or ()
-        if condition["status"] == "True"
-    }
-    failed = conditions.get("FailureTarget") or conditions.get("Failed")
-    end = conditions.get("Complete") or failed or {}
-    return BatchJob(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        role=role,
-        number=number,
-        parallelism=spec.get("parallelism", 1),
-        created=_time(metadata.get("creationTimestamp")),
-        suspended=bool(spec.get("suspend")),
-        deleting="deletionTimestamp" in metadata,
-        complete="Complete" in conditions,
-        failure=failed.get("message", failed.get("reason", "")) if failed else None,
-        ended=_time(end.get("lastTransitionTime")),
-    )
-
-
-def view_child(child: JsonObject | None) -> Child | None:
-    """A ConfigMap, claim or Service; None if there is none, or it is on its way out."""
-    if child is None or "deletionTimestamp" in child["metadata"]:
-        return None
-    return Child(
-        name=child["metadata"]["name"],
-        uid=child["metadata"]["uid"],
-        phase=child.get("status", {}).get("phase", ""),
-        content=child.get("data", {}).get(names.RECIPE_FILE, ""),
-    )
-
-
-def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
-    """Events of the cluster's, the newest first."""
-    ordered = sorted(events, key=_last_seen, reverse=True)
-    return tuple(
-        Notice(
-            about=event.get("involvedObject", {}).get("uid", ""),
-            reason=event.get("reason", ""),
-            message=event.get("message", ""),
-        )
-        for event in ordered
-    )
-
-
-def belongs_to(child: JsonObject, uid: str) -> bool:
-    """Whether the object with this uid is an owner of the child."""
-    owners = child["metadata"].get("ownerReferences") or ()
-    return any(owner["uid"] == uid for owner in owners)
-
-
-def was_of_a_job(child: JsonObject) -> bool:
-    """Whether the child belongs to some FineTuneJob, or is on its way out anyway."""
-    metadata = child["metadata"]
-    owners = metadata.get("ownerReferences") or ()
-    return "deletionTimestamp" in metadata or any(
-        owner["kind"] == FINE_TUNE_JOB.name for owner in owners
-    )
-
-
 def pods_gone(pods: Sequence[Pod]) -> bool:
     """Whether no container of these pods can still be running."""
     return all(pod.over for pod in pods)
-
-
-def _last_seen(event: JsonObject) -> str:
-    series: dict[str, Any] = event.get("series") or {}
-    times = (
-        event.get("lastTimestamp"),
-        series.get("lastObservedTime"),
-        event.get("eventTime"),
-        event["metadata"].get("creationTimestamp"),
-    )
-    return max(str(moment) for moment in times if moment)
-
-
-def _view_container(container: dict[str, Any]) -> Container:
-    state: dict[str, Any] = container.get("state") or {}
-    waiting: dict[str, Any] = state.get("waiting") or {}
-    ended: dict[str, Any] = state.get("terminated") or {}
-    last: dict[str, Any] = container.get("lastState") or {}
-    return Container(
-        name=container["name"],
-        image=container.get("image", ""),
-        running="running" in state,
-        waiting_reason=waiting.get("reason", ""),
-        waiting_message=waiting.get("message", ""),
-        exit_code=ended.get("exitCode") if ended else None,
-        end_reason=ended.get("reason", ""),
-        message=ended.get("message", ""),
-        ready=container.get("ready", False),
-        previous=_view_container({"name": container["name"], "state": last})
-        if "terminated" in last
-        else None,
-    )
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -28,7 +28,8 @@ from finetune_operator.domain.kinds import (
     SERVICE,
     Kind,
 )
-from finetune_operator.domain.observed import Notice, Pod, view_notices, view_pod
+from finetune_operator.domain.observed import Notice, Pod
+from finetune_operator.domain.views import view_notices, view_pod
 from finetune_operator.nodes import existing
 from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled

@@ -9,7 +9,8 @@ from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import BATCH_JOB, FINE_TUNE_JOB, POD
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.observed import Line, view_batch_job
+from finetune_operator.domain.observed import Line
+from finetune_operator.domain.views import view_batch_job
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
 

@@ -21,13 +21,9 @@ from finetune_operator.domain.kinds import (
     Kind,
 )
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.observed import (
-    BatchJob,
-    Child,
-    Line,
-    Notice,
-    Observed,
-    Pod,
+from finetune_operator.domain.observed import BatchJob, Child, Line, Notice, Observed, Pod
+from finetune_operator.domain.publication import Publication
+from finetune_operator.domain.views import (
     belongs_to,
     view_batch_job,
     view_child,
@@ -35,7 +31,6 @@ from finetune_operator.domain.observed import (
     view_pod,
     was_of_a_job,
 )
-from finetune_operator.domain.publication import Publication
 from finetune_operator.nodes import existing
 from finetune_operator.publishing import PUBLISHERS
 from finetune_operator.runtime.line import look_at_line

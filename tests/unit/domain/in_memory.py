@@ -13,13 +13,8 @@ from finetune_operator.domain import names
 from finetune_operator.domain.actions import Action, Apply, Create, Delete
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide
-from finetune_operator.domain.observed import (
-    Line,
-    Observed,
-    view_batch_job,
-    view_child,
-    view_pod,
-)
+from finetune_operator.domain.observed import Line, Observed
+from finetune_operator.domain.views import view_batch_job, view_child, view_pod
 from finetune_trainer.manifest import Progress
 from tests.cluster.simulation import trainer
 

@@ -10,7 +10,8 @@ import pytest
 from finetune_operator.api.conditions import Reason
 from finetune_operator.domain.endings import FAIL_JOB_ON, Ending, Outcome, classify
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.observed import BatchJob, Container, Pod, view_pod
+from finetune_operator.domain.observed import BatchJob, Container, Pod
+from finetune_operator.domain.views import view_pod
 from finetune_trainer.exit_codes import FREE, TERMINAL, ExitCode
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -1,0 +1,174 @@
+"""The objects that a job makes, as YAML to review, and what must hold for every pod of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.fine_tune_job_status import Plan
+from finetune_operator.domain.manifests.common import Blueprint
+from finetune_operator.domain.manifests.prepare import prepare_job
+from finetune_operator.domain.manifests.publish import publish_job
+from finetune_operator.domain.manifests.train import train_job
+from finetune_operator.domain.manifests.volume import (
+    headless_service,
+    recipe_config_map,
+    volume_claim,
+)
+from finetune_trainer.recipe import Device
+from tests.unit.golden import assert_golden
+
+GOLDEN = Path(__file__).parent / "golden"
+Object = dict[str, Any]
+
+SMALL = {
+    "model": {"storageUri": "hf://example/model", "credentialsSecretRef": {"name": "hf-token"}},
+    "task": "Chat",
+    "dataset": {
+        "train": [{"storageUri": "pvc://data/train.jsonl"}],
+        "validation": [
+            {
+                "storageUri": "oci://registry.example.com/data:v1",
+                "credentialsSecretRef": {"name": "pull"},
+            }
+        ],
+    },
+    "output": {
+        "storageUri": "oci://registry.example.com/adapters/chat:v1",
+        "credentialsSecretRef": {"name": "push"},
+    },
+}
+LARGE = {
+    **SMALL,
+    "compute": {
+        "device": "GPU",
+        "nodes": 2,
+        "gpusPerNode": 4,
+        "podTemplate": {
+            "env": [{"name": "NCCL_DEBUG", "value": "INFO"}],
+            "resources": {"requests": {"cpu": 8}, "limits": {"memory": "64Gi"}},
+            "nodeSelector": {"pool": "gpu"},
+            "tolerations": [{"key": "sku", "value": "gpu", "effect": "NoSchedule"}],
+            "imagePullSecrets": [{"name": "pull"}],
+            "serviceAccountName": "trainer",
+            "runtimeClassName": "nvidia",
+            "priorityClassName": "batch",
+        },
+    },
+    "checkpoint": {
+        "volumeClaim": {
+            "size": "500Gi",
+            "storageClassName": "azurefile-premium",
+            "accessModes": ["ReadWriteMany"],
+        }
+    },
+}
+
+
+def blueprint(spec: Object) -> Blueprint:
+    metadata = {
+        "name": "chat",
+        "namespace": "team",
+        "uid": "0000-1",
+        "generation": 1,
+        "labels": {"kueue.x-k8s.io/queue-name": "research", "argocd.argoproj.io/instance": "app"},
+    }
+    job = FineTuneJob.from_stored({"metadata": metadata, "spec": spec})
+    compute = job.spec.compute
+    gpu = compute.device.value == "GPU"
+    plan = Plan(
+        device=Device.GPU if gpu else Device.CPU,
+        nodes=compute.nodes,
+        gpus_per_node=compute.gpus_per_node if gpu else 0,
+    )
+    return Blueprint(
+        job=job,
+        plan=plan,
+        image="registry.example.com/trainer@sha256:" + "0" * 64,
+        insecure_registries=("registry.local:5000",),
+        progress_url="http://finetune-operator.finetune-system.svc:8090",
+    )
+
+
+def objects(spec: Object) -> list[Object]:
+    made = blueprint(spec)
+    found = [
+        recipe_config_map(made.job, "{}"),
+        volume_claim(made.job),
+        prepare_job(made, 1),
+        train_job(made, 3),
+        publish_job(made, 2),
+    ]
+    return [*found, headless_service(made.job)] if made.plan.nodes > 1 else found
+
+
+@pytest.mark.parametrize(("name", "spec"), [("cpu", SMALL), ("gpu_two_nodes", LARGE)])
+def test_what_is_made(name: str, spec: Object) -> None:
+    assert_golden(GOLDEN / f"{name}.yaml", objects(spec))
+
+
+def pods(spec: Object) -> Iterator[Object]:
+    for each in objects(spec):
+        if each["kind"] == "Job":
+            yield each["spec"]["template"]["spec"]
+
+
+def containers(pod: Object) -> list[Object]:
+    found: list[Object] = [*pod.get("initContainers", []), *pod["containers"]]
+    return found
+
+
+@pytest.mark.parametrize("spec", [SMALL, LARGE], ids=["cpu", "gpu"])
+def test_every_pod_is_restricted(spec: Object) -> None:
+    for pod in pods(spec):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert not pod["enableServiceLinks"]
+        for each in containers(pod):
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_each_secret_is_mounted_into_the_one_container_that_needs_it() -> None:
+    mounted: dict[str, list[str]] = {}
+    for pod in pods(SMALL):
+        secrets = {
+            volume["name"]: volume["secret"]["secretName"]
+            for volume in pod["volumes"]
+            if "secret" in volume
+        }
+        for each in containers(pod):
+            for mount in each["volumeMounts"]:
+                if mount["name"] in secrets:
+                    mounted.setdefault(secrets[mount["name"]], []).append(each["name"])
+    assert mounted == {
+        "hf-token": ["fetch-model"],
+        "pull": ["fetch-validation-0"],
+        "push": ["publish"],
+    }
+
+
+def test_only_labels_of_a_queue_are_passed_on() -> None:
+    for each in objects(LARGE):
+        labels = each["metadata"]["labels"]
+        assert labels["kueue.x-k8s.io/queue-name"] == "research"
+        assert "argocd.argoproj.io/instance" not in labels
+
+
+def test_the_longest_names_fit() -> None:
+    made = blueprint(SMALL)
+    metadata = made.job.metadata.model_copy(update={"name": "j" * 48})
+    longest = Blueprint(
+        job=made.job.model_copy(update={"metadata": metadata}), plan=made.plan, image="i"
+    )
+    for build in (prepare_job, train_job, publish_job):
+        name = build(longest, 999)["metadata"]["name"]
+        assert len(f"{name}-63") <= 63, "a pod's host name is its Job's name and its index"
