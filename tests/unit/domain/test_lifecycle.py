@@ -442,6 +442,14 @@ def test_children_that_the_api_server_refuses(
     assert message in found.message
 
 
+def test_an_accepted_job_whose_pods_are_not_valid_fails() -> None:
+    world = InMemory()
+    world.to_training()
+    around = Surroundings(now=world.now)
+    decision = refused(world.job, world.observe(), around, "Invalid value", for_good=True)
+    assert decision.status.phase is Phase.FAILED
+
+
 def test_actions_are_only_of_two_kinds() -> None:
     """What InMemory does not carry out would go unnoticed by all tests above."""
     world = InMemory()

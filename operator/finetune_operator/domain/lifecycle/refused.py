@@ -20,8 +20,8 @@ def refused(
             permission, quota or a policy stands against it, and those may change.
     """
     work = Work(job, seen, around)
-    if for_good and work.holds(ConditionType.STARTED):
-        work.fail(Reason.PODS_FORBIDDEN, message)
+    if for_good and work.holds(ConditionType.ACCEPTED):
+        work.fail(Reason.PODS_FORBIDDEN, message)  # its spec can change no more
     elif for_good:
         work.update(phase=Phase.PENDING)
         work.set(ConditionType.RECONCILING, False, Reason.PODS_FORBIDDEN, message)
