@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pydantic import ValidationError
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.cluster.errors import ForbiddenError, RefusedError
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import JsonObject
@@ -78,6 +79,8 @@ class FineTuneJobReconciler:
         status = decision.status.to_dict()
         await say(self._tools, FINE_TUNE_JOB, live, status, decision.events)
         self._board.saw(key, decision.status.phase)
+        if decision.status.phase is not Phase.TRAINING:
+            self._progress.forget(key)
         return decision.requeue_after
 
     def _turn_of(self, job: FineTuneJob) -> AbstractAsyncContextManager[None]:

@@ -43,5 +43,5 @@ class ProgressBook:
         return self._latest.get(key)
 
     def forget(self, key: Key) -> None:
-        """The job is over, or gone."""
+        """The job is not training (any more)."""
         self._latest.pop(key, None)

@@ -1,0 +1,38 @@
+"""The book keeps the newest report of each job and asks for writes in moderation."""
+
+from __future__ import annotations
+
+from finetune_operator.runtime.controller import Key
+from finetune_operator.runtime.progress_book import ProgressBook
+from finetune_trainer.manifest import Progress, Stage
+
+KEY = Key("team", "chat")
+
+
+def report(step: int, attempt: int = 1) -> Progress:
+    return Progress(attempt=attempt, stage=Stage.TRAINING, step=step, total_steps=100)
+
+
+def test_a_late_report_does_not_take_steps_back() -> None:
+    book = ProgressBook(lambda key, seconds: None)
+    for each in (report(5), report(3), report(1, attempt=2), report(99)):
+        book.post(KEY, each)
+    assert book.get(KEY) == report(1, attempt=2)
+
+
+def test_the_first_report_is_shown_at_once_and_the_next_ones_later() -> None:
+    wishes: list[float] = []
+    book = ProgressBook(lambda key, seconds: wishes.append(seconds))
+    for step in range(3):
+        book.post(KEY, report(step))
+    assert wishes == [0, 10, 10]
+
+
+def test_many_jobs_are_written_less_often() -> None:
+    book = ProgressBook(lambda key, seconds: None)
+    for number in range(400):
+        book.post(Key("team", f"job-{number}"), report(1))
+    assert book.seconds_between_writes == 20
+    for number in range(300):
+        book.forget(Key("team", f"job-{number}"))
+    assert book.seconds_between_writes == 10
