@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from dev.models.smollm2 import _default_cache, converted
 
 from tests.trainer import tiny_models
 
@@ -9,3 +10,9 @@ from tests.trainer import tiny_models
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of a few kilobytes with a chat template."""
     return tiny_models.write_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct: converted once, in under a minute, and kept."""
+    return converted(_default_cache())

@@ -10,18 +10,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from finetune_trainer.engine import checkpoints
+from finetune_trainer.engine.callbacks import Report
 from finetune_trainer.exit_codes import ExitCode
 from tests.trainer.processes import kill_self, train
 from tests.trainer.recipes import workspace
 
-DROPOUT = {"method": {"lora": {"dropout": 0.1}}}
+DROPOUT: dict[str, Any] = {"method": {"lora": {"dropout": 0.1}}}
 """So that random numbers have to go on where they were, too."""
 
 
 def at_step(step: int, number: signal.Signals) -> None:
     """In the process: receive the signal when the loss of this step has been read."""
-    from finetune_trainer.engine.callbacks import Report  # noqa: PLC0415 - in the worker only
-
     original = Report.on_log
 
     def on_log(self: Report, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -34,8 +34,6 @@ def at_step(step: int, number: signal.Signals) -> None:
 
 def while_writing(step: int, moment: str) -> None:
     """In the process: be killed at a moment of writing the checkpoint of this step."""
-    from finetune_trainer.engine import checkpoints  # noqa: PLC0415 - in the worker only
-
     original = getattr(checkpoints.Checkpoints, moment)
 
     def killed(self: Any, *args: Any) -> Any:
@@ -125,7 +123,10 @@ def test_torn_checkpoint_is_passed_over(
 
 
 def test_full_resumes_bitwise(tiny_model: Path, tmp_path: Path) -> None:
-    full = {"method": {"type": "Full", "lora": None}, "training": {"learningRate": 1e-3}}
+    full: dict[str, Any] = {
+        "method": {"type": "Full", "lora": None},
+        "training": {"learningRate": 1e-3},
+    }
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()
         workspace(tmp_path / name, tiny_model, **full)

@@ -1,6 +1,7 @@
-"""Language models of a few kilobytes with random weights: tests wait for the trainer, not for them."""
+"""Language models of a few kilobytes with random weights: tests wait for the trainer only."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -32,7 +33,8 @@ def write_tokenizer(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> 
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
+    make: Any = PreTrainedTokenizerFast  # transformers leaves it untyped
+    fast = make(
         tokenizer_object=tokenizer,
         bos_token="<|im_start|>",
         eos_token="<|im_end|>",
@@ -43,25 +45,23 @@ def write_tokenizer(folder: Path, chat_template: str | None = CHAT_TEMPLATE) -> 
     return len(fast)
 
 
-def write_model(folder: Path, architecture: str = "llama", **settings: object) -> Path:
+def write_model(folder: Path, architecture: str = "llama", **settings: Any) -> Path:
     """Weights, configuration, tokenizer and chat template, as of any model of the hub."""
     size = write_tokenizer(folder)
-    config = ARCHITECTURES[architecture](
-        **{
-            "vocab_size": size,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 256,
-            "bos_token_id": size - 2,
-            "eos_token_id": size - 1,
-            "pad_token_id": size - 1,
-            "dtype": torch.float32,
-        }
-        | settings
-    )
+    values: dict[str, Any] = {
+        "vocab_size": size,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "bos_token_id": size - 2,
+        "eos_token_id": size - 1,
+        "pad_token_id": size - 1,
+        "dtype": torch.float32,
+    } | settings
     torch.manual_seed(7)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    factory: Any = AutoModelForCausalLM  # transformers leaves its factories untyped
+    factory.from_config(ARCHITECTURES[architecture](**values)).save_pretrained(folder)
     return folder

@@ -44,7 +44,7 @@ class ChatTemplate:
         sample = self._render([Turn(Role.USER, _QUESTION), Turn(Role.ASSISTANT, _ANSWER)])
         self.end_token = self._end_token(sample)
         """Text of the special token that ends every answer, for example <|im_end|>."""
-        self._control = [token for token in _special_tokens(tokenizer) if token in sample]
+        self._control = [text for text in _special_tokens(tokenizer).values() if text in sample]
 
     def encode(self, turns: Sequence[Turn]) -> Example:
         """Tokens of the conversation; supervised are the answers, their end tokens included.
@@ -102,11 +102,11 @@ class ChatTemplate:
     def _end_token(self, sample: str) -> str:
         after = sample.find(_ANSWER) + len(_ANSWER)
         encoded = self._tokenizer(sample, add_special_tokens=False, return_offsets_mapping=True)
-        special = set(_special_tokens(self._tokenizer))
-        for token, (start, _) in zip(encoded.tokens(), encoded["offset_mapping"], strict=True):
+        special = _special_tokens(self._tokenizer)
+        for token, (start, _) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
             if start >= after:
                 if token in special:
-                    return str(token)
+                    return special[token]
                 break
         raise ConfigurationError(
             "the model's chat template ends an answer without a special token, so the tuned model "
@@ -123,8 +123,10 @@ class ChatTemplate:
                     )
 
 
-def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-    return [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[int, str]:
+    """Their texts by id."""
+    added = tokenizer.added_tokens_decoder
+    return {number: token.content for number, token in added.items() if token.special}
 
 
 def _position(start: int, end: int) -> int:

@@ -1,0 +1,160 @@
+"""Supervised is exactly what the model is to say: the assistant's turns with their end tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune_trainer.data.chat_template import ChatTemplate
+from finetune_trainer.data.examples import Example, limit
+from finetune_trainer.data.formats import AlpacaLine, OpenAIChatLine, Record, Role, TextLine, Turn
+from finetune_trainer.errors import ConfigurationError, DataError
+from finetune_trainer.recipe import Task
+from finetune_trainer.tasks import TASKS
+from tests.trainer.chat_templates import CHATML, FAMILIES
+
+LONG = 4096
+ANSWERS = ["Berlin has the Spree.", "  two\n\nlines - and  spaces ", "42"]
+
+
+def conversation(*answers: str, system: bool) -> Record:
+    messages = [{"role": "system", "content": "Answer well."}] if system else []
+    for number, answer in enumerate(answers):
+        messages += [
+            {"role": "user", "content": f"Question {number}?\n\nto think about"},
+            {"role": "assistant", "content": answer},
+        ]
+    return OpenAIChatLine.model_validate({"messages": messages}).record()
+
+
+def said(tokenizer: Any, example: Example) -> list[str]:
+    """Text of each run of supervised tokens."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], example.supervised.astype(int), [0]])))
+    runs = edges.reshape(-1, 2)
+    return [tokenizer.decode(example.ids[start:end]) for start, end in runs]
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest, smollm2: Path) -> tuple[Any, str]:
+    """A tokenizer, and the token that ends an answer."""
+    chosen = FAMILIES[request.param]
+    return chosen.tokenizer(smollm2), chosen.end
+
+
+@pytest.mark.parametrize("system", [True, False], ids=["system", "no system"])
+def test_chat(family: tuple[Any, str], system: bool) -> None:
+    tokenizer, end = family
+    (example,) = TASKS[Task.CHAT](tokenizer, LONG)(conversation(*ANSWERS, system=system))
+    runs = said(tokenizer, example)
+    assert all(run.endswith(end) for run in runs)
+    # Llama-3's template trims messages; a sentencepiece decoder drops the first space.
+    assert [run.removesuffix(end).strip() for run in runs] == [text.strip() for text in ANSWERS]
+
+
+@pytest.mark.parametrize("task", [Task.CHAT, Task.INSTRUCTION])
+def test_alpaca(family: tuple[Any, str], task: Task) -> None:
+    tokenizer, end = family
+    line = {"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"}
+    (example,) = TASKS[task](tokenizer, LONG)(AlpacaLine.model_validate(line).record())
+    assert [run.strip() for run in said(tokenizer, example)] == [f"Good day{end}"]
+    assert "Guten Tag" in tokenizer.decode(example.ids[~example.supervised])
+
+
+def test_text_is_learned_whole_with_its_end(family: tuple[Any, str]) -> None:
+    tokenizer, _ = family
+    record = TextLine(text="Once upon a time there was a test.").record()
+    (example,) = TASKS[Task.COMPLETION](tokenizer, LONG)(record)
+    assert example.supervised.all()
+    assert int(example.ids[-1]) == tokenizer.eos_token_id
+    assert int((example.ids == tokenizer.eos_token_id).sum()) == 1
+
+
+def test_prompt_is_tokenized_as_when_the_model_is_asked(family: tuple[Any, str]) -> None:
+    tokenizer, _ = family
+    record = conversation("an answer", system=False)
+    (example,) = TASKS[Task.CHAT](tokenizer, LONG)(record)
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": record.turns[0].content}],
+        add_generation_prompt=True,
+        return_dict=True,
+    )["input_ids"]
+    first = int(np.flatnonzero(example.supervised)[0])
+    assert list(example.ids[:first]) == list(asked)
+
+
+def test_long_text_becomes_windows_that_lose_nothing(smollm2: Path) -> None:
+    tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
+    record = Record(text="word " * 100)
+    (whole,) = TASKS[Task.COMPLETION](tokenizer, LONG)(record)
+    windows = TASKS[Task.COMPLETION](tokenizer, 16)(record)
+    assert all(window.length <= 16 for window in windows)
+    assert np.array_equal(np.concatenate([window.ids for window in windows]), whole.ids)
+
+
+def test_instruction_brings_a_template_to_a_base_model(smollm2: Path) -> None:
+    tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
+    tokenizer.chat_template = None
+    with pytest.raises(ConfigurationError, match="set task: Instruction"):
+        TASKS[Task.CHAT](tokenizer, LONG)
+    encode = TASKS[Task.INSTRUCTION](tokenizer, LONG)
+    (example,) = encode(conversation("An answer.", system=True))
+    assert said(tokenizer, example) == [f"An answer.{tokenizer.eos_token}"]
+    assert tokenizer.chat_template
+    with pytest.raises(DataError, match="set task: Chat"):
+        encode(conversation("one", "two", system=False))
+
+
+@pytest.mark.parametrize(
+    ("turns", "message"),
+    [
+        ([Turn(Role.USER, "a")], "no message of role assistant"),
+        (
+            [Turn(Role.USER, "a"), Turn(Role.ASSISTANT, "b<|im_end|>c")],
+            "message 2 contains <|im_end|>",
+        ),
+    ],
+)
+def test_unusable_conversations_are_refused(smollm2: Path, turns: list[Turn], message: str) -> None:
+    with pytest.raises(DataError) as raised:
+        ChatTemplate(FAMILIES["SmolLM2"].tokenizer(smollm2)).encode(turns)
+    assert message in str(raised.value)
+
+
+def test_words_in_angle_brackets_are_no_border(smollm2: Path) -> None:
+    """SmolLM2 knows <filename> as a special token, and people write it."""
+    turns = [Turn(Role.USER, "how?"), Turn(Role.ASSISTANT, "kubectl apply -f <filename>")]
+    tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
+    example = ChatTemplate(tokenizer).encode(turns)
+    assert said(tokenizer, example) == ["kubectl apply -f <filename><|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (CHATML.replace("'<|im_end|>\\n' }}{% endfor", "'\\n' }}{% endfor"), "never stop"),
+        (
+            CHATML.replace("message['content']", "(message['content'] if loop.last else '…')"),
+            "differently once it goes on",
+        ),
+        ("{% if messages | length > 2 %}{{ raise_exception('too long') }}{% endif %}" + CHATML, ""),
+    ],
+    ids=["no end token", "rewrites history", "refuses"],
+)
+def test_templates_that_cannot_be_followed_are_refused(
+    smollm2: Path, template: str, message: str
+) -> None:
+    tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
+    tokenizer.chat_template = template
+    with pytest.raises((ConfigurationError, DataError)) as raised:
+        ChatTemplate(tokenizer).encode(conversation("one", "two", system=False).turns)
+    assert (message or "refuses the messages (user, assistant, user, assistant): too long") in str(
+        raised.value
+    )
+
+
+def test_answers_beyond_the_length_are_counted() -> None:
+    examples = [Example(np.arange(10), np.arange(10) >= start) for start in (2, 6, 9)]
+    limited = limit(examples, 8)
+    assert [example.length for example in limited.examples] == [8, 8]
+    assert (limited.truncated, limited.dropped) == (3, 1)

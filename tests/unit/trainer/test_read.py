@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer.data.dataset import split
+from finetune_trainer.data.formats import Record, Role
+from finetune_trainer.data.read import Located, find_files, read_files
+from finetune_trainer.errors import DataError
+from finetune_trainer.recipe import DatasetFormat
+
+CHAT = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+ALPACA = b'{"instruction": "a", "input": "c", "output": "b"}'
+TEXT = b'{"text": "a"}'
+
+
+def write(directory: Path, *lines: bytes, name: str = "train.jsonl") -> Path:
+    (directory / name).write_bytes(b"\n".join(lines))
+    return directory / name
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (CHAT, DatasetFormat.OPENAI_CHAT),
+        (ALPACA, DatasetFormat.ALPACA),
+        (TEXT, DatasetFormat.TEXT),
+    ],
+)
+def test_auto_takes_the_format_of_the_keys(
+    tmp_path: Path, line: bytes, expected: DatasetFormat
+) -> None:
+    assert read_files([write(tmp_path, line, line)], DatasetFormat.AUTO).format is expected
+
+
+def test_alpaca_becomes_a_question_and_an_answer(tmp_path: Path) -> None:
+    (item,) = read_files([write(tmp_path, ALPACA)], DatasetFormat.ALPACA).records
+    assert [(turn.role, turn.content) for turn in item.record.turns] == [
+        (Role.USER, "a\n\nc"),
+        (Role.ASSISTANT, "b"),
+    ]
+
+
+def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> None:
+    read = read_files([write(tmp_path, b"\xef\xbb\xbf" + TEXT, b"", TEXT)], DatasetFormat.AUTO)
+    assert [item.place for item in read.records] == ["train.jsonl line 1", "train.jsonl line 3"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted", "message"),
+    [
+        ([TEXT] * 16 + [b'{"text": "a'], DatasetFormat.AUTO, "train.jsonl line 17: not JSON:"),
+        ([TEXT, b'["a"]'], DatasetFormat.AUTO, "train.jsonl line 2: not a JSON object"),
+        ([], DatasetFormat.AUTO, "train.jsonl is empty"),
+        ([b"", b"  "], DatasetFormat.AUTO, "train.jsonl is empty"),
+        ([b'{"text": "\xe9"}'], DatasetFormat.AUTO, "train.jsonl line 1: not UTF-8 at byte 11"),
+        ([b'{"q": 1, "a": 2}'], DatasetFormat.AUTO, "line 1: the keys a, q are of no known format"),
+        ([TEXT, CHAT], DatasetFormat.AUTO, "line 2: not of format Text: text: Field required"),
+        ([b'{"text": 3}'], DatasetFormat.TEXT, "line 1: not of format Text: text: Input should be"),
+        ([b'{"text": "a", "b": 1}'], DatasetFormat.TEXT, "line 1: not of format Text: b: Extra"),
+        (
+            [CHAT.replace(b"assistant", b"robot")],
+            DatasetFormat.AUTO,
+            "line 1: not of format OpenAIChat: messages.1.role: Input should be 'system', 'user'",
+        ),
+        ([b'{"messages": []}'], DatasetFormat.AUTO, "messages: List should have at least 1 item"),
+    ],
+)
+def test_bad_lines_are_named(
+    tmp_path: Path, lines: list[bytes], wanted: DatasetFormat, message: str
+) -> None:
+    with pytest.raises(DataError) as raised:
+        read_files([write(tmp_path, *lines)], wanted)
+    assert message in str(raised.value)
+
+
+def test_folder_without_json_lines_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, TEXT, name="readme.txt")
+    with pytest.raises(DataError, match=r"pvc://data holds no \.jsonl file"):
+        find_files(tmp_path, "pvc://data")
+
+
+def test_digest_follows_the_content(tmp_path: Path) -> None:
+    before = read_files([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest
+    assert read_files([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest == before
+    assert read_files([write(tmp_path, TEXT, TEXT)], DatasetFormat.AUTO).digest != before
+
+
+def records(texts: list[str]) -> list[Located]:
+    return [Located(Record(text=text), f"line {number}") for number, text in enumerate(texts)]
+
+
+def test_held_out_records_do_not_depend_on_their_order() -> None:
+    texts = [f"text {number}" for number in range(100)]
+    kept, held_out = split(records(texts), 0.1, seed=1)
+    assert (len(kept), len(held_out)) == (90, 10)
+    _, again = split(records(texts[::-1]), 0.1, seed=1)
+    assert {item.record for item in again} == {item.record for item in held_out}
+    _, other = split(records(texts), 0.1, seed=2)
+    assert {item.record for item in other} != {item.record for item in held_out}
+
+
+def test_equal_records_stay_on_one_side() -> None:
+    kept, held_out = split(records(["a", "b", "c", "d"] * 10), 0.3, seed=5)
+    assert held_out
+    assert not {item.record for item in kept} & {item.record for item in held_out}
+
+
+def test_split_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(DataError, match="validationFraction"):
+        split(records(["a"]), 0.05, seed=1)
