@@ -203,7 +203,7 @@ def publish_through_kaito(kube: Kube) -> None:
 async def simulated(api: Api, name: str) -> AsyncIterator[str]:
     """A node on which the trainer's containers end well, and a volume for a job there."""
     volume = f"/api/v1/persistentvolumes/{name}"
-    node = SimulatedNode(api, name, trainer.well, trainer.PREEMPTED)
+    node = SimulatedNode(api, name, name, trainer.well, trainer.PREEMPTED)
     await api.apply(volume, trainer.volume(name))
     await node.start()
     try:
