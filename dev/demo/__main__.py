@@ -126,11 +126,13 @@ def show(terminal: Terminal, kubectl: Kubectl, job: Object) -> None:
 
 
 def what_next() -> str:
-    path = f"/api/v1/namespaces/{NAMESPACE}/services/{WORKSPACE}:80/proxy/v1/models"
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/{WORKSPACE}:80/proxy/v1/chat/completions"
+    message = '{"role": "user", "content": "How do I resume a FineTuneJob?"}'
     return f"""Type next:
     {EXEC} kubectl -n {NAMESPACE} describe finetunejob {JOB}
     {EXEC} kubectl -n {NAMESPACE} get inferencerevisions,inferenceworkspaces
-    {EXEC} kubectl get --raw {path}
+    echo '{{"model": "{WORKSPACE}", "messages": [{message}]}}' |
+        {EXEC} kubectl create --raw {path} -f -
     make cluster-down"""
 
 
