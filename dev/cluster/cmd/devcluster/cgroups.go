@@ -40,16 +40,34 @@ func createNodeCgroups(node string) error {
 			if err := os.MkdirAll(directory, 0o755); err != nil {
 				return err
 			}
-			// Version 1: a new cpuset is empty, and nothing can run in it, until it gets its parent's.
-			for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-				inherited, err := os.ReadFile(filepath.Join(filepath.Dir(directory), file))
-				if err != nil || filepath.Base(mount) != "cpuset" {
-					continue
-				}
-				if err := os.WriteFile(filepath.Join(directory, file), inherited, 0o644); err != nil {
-					return err
-				}
+			if err := inherit(directory); err != nil {
+				return err
 			}
+		}
+	}
+	return nil
+}
+
+// inherit gives a new group what its parent has; in a fresh one nothing can run, or nothing can be limited.
+func inherit(directory string) error {
+	parent := filepath.Dir(directory)
+	if controllers, err := os.ReadFile(filepath.Join(parent, "cgroup.controllers")); err == nil { // version 2
+		for _, controller := range strings.Fields(string(controllers)) {
+			// One at a time: a controller that cannot be handed on must not keep the others back.
+			_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
+		}
+		return nil
+	}
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} { // version 1
+		inherited, err := os.ReadFile(filepath.Join(parent, file))
+		if os.IsNotExist(err) {
+			continue // a hierarchy without this controller
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(directory, file), inherited, 0o644); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -116,7 +116,7 @@ func upInside([]string) error {
 	}); err != nil {
 		return err
 	}
-	report("the cluster is up: %s version of Kubernetes, node %q, registry %s", kubernetesVersion(), firstNode, registryName)
+	report("the cluster is up: Kubernetes %s, node %q, registry %s", kubernetesVersion(), firstNode, registryName)
 	return nil
 }
 
