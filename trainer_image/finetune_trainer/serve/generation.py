@@ -1,6 +1,7 @@
 """One answer by `generate`: token by token, until the model, a limit or the client ends it."""
 
 import copy
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from finetune_trainer.serve.text import TextStream
 
 DEFAULT_TOKENS = 1024
 """Bound of an answer that the client did not bound: minutes on a processor, not hours."""
+
+
+log = logging.getLogger(__name__)
 
 
 class Finish(StrEnum):
@@ -87,6 +91,13 @@ def generate(
             stopping_criteria=StoppingCriteriaList([watch]),
         )
     watch.end(len(prompt))
+    log.info(
+        "%s: %d tokens in, %d out%s",
+        served.name,
+        len(prompt),
+        watch.count,
+        ", then the client went away" if cancelled.is_set() else "",
+    )
 
 
 def _prompt(served: Served, request: AnyRequest) -> list[int]:
@@ -138,13 +149,13 @@ class _Watch(StoppingCriteria):
         self._end_tokens = frozenset(end_tokens)
         self._emit = emit
         self._cancelled = cancelled
-        self._count = 0
+        self.count = 0
         self._ended = False
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.BoolTensor:
         del scores
         token = int(input_ids[0, -1])
-        self._count += 1
+        self.count += 1
         self._ended = token in self._end_tokens
         if not self._ended:
             self._pass_on(self._text.push(token))
@@ -156,7 +167,7 @@ class _Watch(StoppingCriteria):
         self._pass_on(self._text.flush())
         stopped = self._ended or self._text.finished
         finish = Finish.STOP if stopped else Finish.LENGTH
-        self._emit(Ended(finish, Usage(prompt_tokens, self._count)))
+        self._emit(Ended(finish, Usage(prompt_tokens, self.count)))
 
     def _pass_on(self, text: str) -> None:
         if text:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_trainer.engine import precision
@@ -22,6 +23,9 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 MODEL_CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
+
+_UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
+"""What the libraries raise for files that are missing, broken or of something else."""
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +114,7 @@ def _model(path: Path, dtype: torch.dtype) -> Any:
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, use_safetensors=True, local_files_only=True
         )
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ConfigurationError(f"the model {path} cannot be loaded: {error}") from error
     model.requires_grad_(False)
     return model
@@ -119,7 +123,7 @@ def _model(path: Path, dtype: torch.dtype) -> Any:
 def _tokenizer(path: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ConfigurationError(f"the tokenizer of {path} cannot be loaded: {error}") from error
 
 
@@ -134,5 +138,5 @@ def _adapter(model: Any, name: str, path: Path) -> Any:
         return PeftModel.from_pretrained(
             model, str(path), adapter_name=name, torch_device="cpu"
         ).eval()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (*_UNREADABLE, RuntimeError) as error:
         raise ConfigurationError(f"the adapter {path} does not fit the base: {error}") from error
