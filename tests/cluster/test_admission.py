@@ -87,7 +87,8 @@ def kube(cluster: Object) -> Iterator[Kube]:
         copy["spec"]["group"] = GROUP
         # Names of its own: `kubectl get finetunejob` of others must not find the copy.
         kind = copy["spec"]["names"]["kind"]
-        copy["spec"]["names"] = {"kind": kind, "plural": f"admission{kind.lower()}s"}
+        name = f"admission{kind.lower()}"
+        copy["spec"]["names"] = {"kind": kind, "singular": name, "plural": f"{name}s"}
         copy["metadata"]["name"] = f"{copy['spec']['names']['plural']}.{GROUP}"
         copies.append(copy)
     everywhere = Kube("")
@@ -122,7 +123,7 @@ def test_all_that_the_least_job_does_not_say_is_written_down(kube: Kube) -> None
 def created(kube: Kube, base: Object, case: Object) -> Iterator[Object]:
     """The manifest of an object that exists and whose conditions are those of the case."""
     manifest = merge(base, {"spec": case.get("spec", {})})
-    resource = f"{manifest['kind'].lower()}.{GROUP}"
+    resource = f"admission{manifest['kind'].lower()}.{GROUP}"
     name = manifest["metadata"]["name"]
     kube.apply(manifest)
     if "conditions" in case:
