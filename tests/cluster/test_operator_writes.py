@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from tests.cluster.simulation import trainer
-from tests.cluster.simulation.api import APPLY, Object
+from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.world import JOBS, World, world
 
@@ -47,19 +47,6 @@ async def test_a_hundred_finished_jobs_cost_nothing(
         assert the_world.proxy.writes == []
         assert the_world.operator.resident_bytes() < MEMORY_LIMIT
         assert await the_world.jobs() == before
-
-
-async def test_applying_again_changes_nothing(cluster: dict[str, Any], tmp_path: Path) -> None:
-    async with world("again", trainer.well, tmp_path) as the_world:
-        await the_world.create("job-0")
-        jobs = await the_world.until(all_are("Succeeded", 1), deadline=60)
-        manifest = the_world.manifest("job-0")
-        path = f"{JOBS.format(the_world.namespace)}/job-0?fieldManager=user"
-        once = await the_world.api.ask("PATCH", path, manifest, content_type=APPLY)
-        twice = await the_world.api.ask("PATCH", path, manifest, content_type=APPLY)
-        assert once["metadata"]["resourceVersion"] == twice["metadata"]["resourceVersion"]
-        assert twice["status"] == jobs["job-0"]["status"]
-        assert twice["spec"] == jobs["job-0"]["spec"]
 
 
 def all_are(phase: str, count: int) -> Any:

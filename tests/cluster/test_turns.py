@@ -1,4 +1,4 @@
-"""Jobs of several nodes, and nodes that go away. Nodes and pods are simulated."""
+"""Jobs of several nodes take turns. Nodes and pods are simulated."""
 
 from __future__ import annotations
 
@@ -77,36 +77,3 @@ async def test_two_jobs_of_two_nodes_with_room_for_one(
             if trainer.attempt_of(pod)[1] == "train"
         }
         assert len(nodes) == 4, "each pod of a job has a node of its own"
-
-
-async def test_a_node_that_stops_answering_does_not_hang_an_attempt(
-    cluster: dict[str, Any], tmp_path: Path
-) -> None:
-    answering = {"train": False}
-
-    def script(pod: Object) -> dict[str, End] | None:
-        if trainer.attempt_of(pod)[1] == "train" and not answering["train"]:
-            return None
-        return trainer.well(pod)
-
-    async with world("lost", script, tmp_path, nodes=2) as the_world:
-        await the_world.create("job")
-        await the_world.until(lambda jobs: phase(jobs) == "Training", deadline=60)
-        [pod] = [
-            pod for pod in await the_world.children("pods") if trainer.attempt_of(pod)[1] == "train"
-        ]
-        lost = next(each for each in the_world.nodes if each.name == pod["spec"]["nodeName"])
-        lost.answers = False
-        answering["train"] = True
-        # 16 s until the node counts as lost, 30 s of toleration, 120 s of grace, 30 s more.
-        jobs = await the_world.until(lambda jobs: phase(jobs) == "Succeeded", deadline=280)
-        assert jobs["job"]["status"]["attempts"] == {
-            "current": 2,
-            "failures": 0,
-            "disruptions": 1,
-        }
-
-
-def phase(jobs: dict[str, Object]) -> str:
-    found: str = jobs["job"].get("status", {}).get("phase", "")
-    return found
