@@ -18,7 +18,7 @@ _RECIPE: dict[str, Any] = {
         "lora": {"rank": 4, "alpha": 8, "dropout": 0.0, "targetModulesPreset": "AllLinear"},
     },
     "training": {
-        "epochs": 100,
+        "epochs": 1,
         "maxSteps": 12,
         "learningRate": 0.01,
         "schedule": "Cosine",

@@ -150,7 +150,7 @@ class Training(_Frozen):
 
     epochs: int = Field(ge=1)
     max_steps: int | None = Field(default=None, ge=1)
-    """Stops earlier than `epochs` would; the schedule ends there too."""
+    """The number of optimizer steps; when given, `epochs` does not count."""
     learning_rate: float = Field(gt=0.0, le=1.0)
     schedule: Schedule
     warmup_steps: int = Field(ge=0)

@@ -2,10 +2,16 @@ from collections import Counter
 from itertools import combinations
 from random import Random
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_trainer.data.examples import Example
 from finetune_trainer.data.packing import Pack, epoch_batches, pack, rows, share
+from finetune_trainer.data.plan import make_plan
+from finetune_trainer.recipe import Training
+from tests.trainer.recipes import recipe
 
 CAPACITY = 64
 LENGTHS = st.lists(st.integers(1, CAPACITY), min_size=1, max_size=60)
@@ -91,3 +97,23 @@ def test_seed_and_epoch_give_the_order() -> None:
     assert batches(1, 0) == batches(1, 0)
     assert batches(1, 0) != batches(2, 0)
     assert batches(1, 0) != batches(1, 1)
+
+
+def training(**changes: object) -> Training:
+    return recipe(training=changes).training
+
+
+def example() -> Example:
+    return Example(np.arange(100), np.ones(100, dtype=np.bool_))
+
+
+def test_epochs_are_whole() -> None:
+    plan = make_plan([example()] * 10, training(maxSteps=None, epochs=3, warmupSteps=0))
+    assert (plan.steps_per_epoch, plan.total_steps) == (3, 9)
+    assert plan.step(2, rank=0, world_size=1).supervised == 2 * 99
+
+
+@pytest.mark.parametrize(("max_steps", "epochs"), [(2, 1), (2, 5), (8, 1)])
+def test_max_steps_counts_and_epochs_does_not(max_steps: int, epochs: int) -> None:
+    made = training(maxSteps=max_steps, epochs=epochs, warmupSteps=0)
+    assert make_plan([example()] * 10, made).total_steps == max_steps

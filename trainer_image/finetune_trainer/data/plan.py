@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.packing import Pack, epoch_batches, rows, share
@@ -52,13 +53,11 @@ class Plan:
 
 
 def make_plan(examples: Sequence[Example], training: Training) -> Plan:
-    """Lay out every epoch, up to maxSteps."""
+    """Lay out `epochs` epochs; with maxSteps as many, or as much of one, as that takes."""
     lengths = [example.length for example in examples]
     batches: list[list[Pack]] = []
     steps_per_epoch = 0
-    for epoch in range(training.epochs):
-        if training.max_steps is not None and len(batches) >= training.max_steps:
-            break
+    for epoch in range(training.epochs) if training.max_steps is None else count():
         epoch_steps = epoch_batches(
             lengths,
             capacity=training.max_length,
@@ -69,6 +68,8 @@ def make_plan(examples: Sequence[Example], training: Training) -> Plan:
         )
         steps_per_epoch = len(epoch_steps)
         batches.extend(epoch_steps)
+        if training.max_steps is not None and len(batches) >= training.max_steps:
+            break
     return Plan(
         batches=batches[: training.max_steps],
         steps_per_epoch=steps_per_epoch,

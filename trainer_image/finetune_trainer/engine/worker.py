@@ -41,7 +41,8 @@ def main() -> int:
         known = translate(error)
         if known is None:
             raise
-        log.exception("%s", known.reason)
+        if known is not error:  # else the launcher says all there is to say
+            log.exception("%s", known.reason)
         message.write_text(failure(known).model_dump_json(), encoding="utf-8")
         # At once: destructors of broken process groups can wait for the lost peer.
         sys.stderr.flush()

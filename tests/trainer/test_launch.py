@@ -1,0 +1,105 @@
+"""`python -m finetune_trainer train` as the container runs it: two nodes, one killed for memory."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer.exit_codes import ExitCode
+from tests.trainer.recipes import workspace
+
+TIMEOUT = 300.0
+MEMORY_LIMIT = 200 * 2**20
+"""Bytes: the launcher needs 30 MB, importing torch more than this."""
+
+
+def command(root: Path) -> list[str]:
+    arguments = ["--recipe", str(root / "recipe.json"), "--workspace", str(root)]
+    return [sys.executable, "-m", "finetune_trainer", "train", *arguments]
+
+
+def launch(root: Path, name: str, **environment: str) -> subprocess.Popen[bytes]:
+    own = {"FINETUNE_TERMINATION_LOG": str(root / f"{name}.json"), "OMP_NUM_THREADS": "1"}
+    with (root / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            command(root), env=os.environ | own | environment, stdout=log, stderr=log
+        )
+
+
+def until(path: Path, text: str, processes: list[subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while text not in path.read_text():
+        assert all(process.poll() is None for process in processes), path.read_text()
+        assert time.monotonic() < deadline, path.read_text()
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_sigterm_to_one_node_saves_and_ends_both(tiny_model: Path, tmp_path: Path) -> None:
+    workspace(tmp_path, tiny_model, compute={"nodes": 2}, training={"maxSteps": 100_000})
+    port = str(free_port())
+    nodes = [
+        launch(
+            tmp_path,
+            f"node-{rank}",
+            PET_NODE_RANK=str(rank),
+            PET_MASTER_ADDR="127.0.0.1",
+            PET_MASTER_PORT=port,
+        )
+        for rank in range(2)
+    ]
+    until(tmp_path / "node-0.log", "step 3/", nodes)
+    nodes[1].send_signal(signal.SIGTERM)
+    assert [node.wait(TIMEOUT) for node in nodes] == [ExitCode.PREEMPTED] * 2
+    messages = [json.loads((tmp_path / f"node-{rank}.json").read_text()) for rank in range(2)]
+    assert {message["reason"] for message in messages} == {"Preempted"}
+    (step,) = {message["step"] for message in messages}
+    assert (tmp_path / "checkpoints" / f"step-{step:08d}").is_dir()
+
+
+@pytest.fixture
+def small_cgroup(tmp_path: Path) -> Iterator[Path]:
+    """A memory cgroup of its own (root, version 1), with a limit that torch exceeds."""
+    path = Path("/sys/fs/cgroup/memory") / f"finetune-test-{os.getpid()}"
+    path.mkdir()
+    (path / "memory.limit_in_bytes").write_text(str(MEMORY_LIMIT))
+    yield path
+    path.rmdir()
+
+
+def test_memory_limit_is_out_of_memory(
+    tiny_model: Path, tmp_path: Path, small_cgroup: Path
+) -> None:
+    workspace(tmp_path, tiny_model)
+    enter = f'echo $$ > {small_cgroup}/cgroup.procs; exec "$@"'
+    ended = subprocess.run(
+        ["sh", "-c", enter, "sh", *command(tmp_path)],
+        env=os.environ | {"FINETUNE_TERMINATION_LOG": str(tmp_path / "message.json")},
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert ended.returncode == ExitCode.OUT_OF_MEMORY
+    message = json.loads((tmp_path / "message.json").read_text())
+    assert message["reason"] == "OutOfMemory"
+    assert "training.tokensPerBatch" in message["message"]
+
+
+def test_failure_of_a_worker_is_passed_on(tiny_model: Path, tmp_path: Path) -> None:
+    workspace(tmp_path, tiny_model, [{"messages": [{"role": "user", "content": "alone"}]}])
+    node = launch(tmp_path, "node")
+    assert node.wait(TIMEOUT) == ExitCode.DATA_ERROR
+    message = json.loads((tmp_path / "node.json").read_text())
+    assert message["reason"] == "DataError"
+    assert "train.jsonl line 1" in message["message"]
