@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from finetune_operator.api import fine_tune_job_status as api
-from finetune_trainer.manifest import Progress, Stage
+from finetune_trainer.manifest import Progress, Stage, Trained
 
 _UNITS = (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1))
 
@@ -49,8 +49,9 @@ def merge(
     return shown
 
 
-def at_end(before: api.Progress | None, step: int, total: int, now: datetime) -> api.Progress:
+def at_end(before: api.Progress | None, said: Trained, now: datetime) -> api.Progress:
     """After the last step; `training.maxSteps` or the data may have ended it."""
+    step, total = said.step, said.total_steps
     start = before or at_start(total, now)
     return start.model_copy(
         update={
@@ -58,7 +59,9 @@ def at_end(before: api.Progress | None, step: int, total: int, now: datetime) ->
             "total_steps": total,
             "steps": f"{step}/{total}",
             "percentage": 100 * step // total if total else 100,
+            "loss": _decimal(said.loss, None),
             "remaining": None,
+            "tokens_per_second": None,
             "updated_at": now,
         }
     )

@@ -54,7 +54,7 @@ def record_trained(work: Work, number: int) -> None:
 
 def record_evaluation(work: Work, said: manifest.Trained) -> None:
     """Step and held-out losses, as the trainer measured them at the end."""
-    shown = progress.at_end(work.status.progress, said.step, said.total_steps, work.now)
+    shown = progress.at_end(work.status.progress, said, work.now)
     work.update(progress=shown)
     if said.evaluation is None:
         work.set(ConditionType.EVALUATED, False, Reason.NOTHING_HELD_OUT)
