@@ -47,6 +47,7 @@ async def test_a_hundred_finished_jobs_cost_nothing(
         assert the_world.proxy.writes == []
         assert the_world.operator.resident_bytes() < MEMORY_LIMIT
         assert await the_world.jobs() == before
+        print(f"{the_world.operator.resident_bytes() / 2**20:.0f} MiB resident")
 
 
 def all_are(phase: str, count: int) -> Any:

@@ -61,7 +61,6 @@ def at_end(before: api.Progress | None, said: Trained, now: datetime) -> api.Pro
             "percentage": 100 * step // total if total else 100,
             "loss": _decimal(said.loss, None),
             "remaining": None,
-            "tokens_per_second": None,
             "updated_at": now,
         }
     )

@@ -359,6 +359,20 @@ def test_progress_is_shown_but_not_too_often() -> None:
     assert world.job.status.progress.step == 430
 
 
+@pytest.mark.parametrize("code", [1, 11, 13])
+def test_no_time_is_promised_when_nothing_trains(code: int) -> None:
+    world = InMemory()
+    pod = world.to_training()
+    world.now += timedelta(seconds=11)
+    world.progress = report(420)
+    world.settle()
+    world.end(pod, code)
+    world.settle()
+    shown = world.job.status.progress
+    assert shown is not None
+    assert (shown.steps, shown.remaining) == ("420/1800", None)
+
+
 @pytest.mark.parametrize("late", [report(1000, attempt=2), report(0, stage=Stage.LOADING)])
 def test_progress_of_another_attempt_or_of_loading_is_not_shown(late: Progress) -> None:
     world = InMemory()

@@ -75,6 +75,7 @@ def clear(work: Work, pods: list[Pod], reason: str) -> bool:
 def settle(work: Work, number: int, ending: Ending) -> None:
     """Counts the end of an attempt, and says what follows."""
     counted = work.attempts
+    work.stop_clock()
     failures = counted.failures + (0 if ending.free else 1)
     # Attempts that nobody saw end (a status restored from a backup) count as disruptions.
     disruptions = max(counted.disruptions + (1 if ending.free else 0), number - failures)

@@ -140,12 +140,18 @@ class Work:
 
     def fail(self, reason: Reason, message: str) -> None:
         """Ends the job without a result, for good."""
+        self.stop_clock()
         self.update(phase=Phase.FAILED)
         self.set(ConditionType.RECONCILING, False, reason, message)
         self.set(ConditionType.STALLED, True, reason, message)
         self.set(ConditionType.FAILED, True, reason, message)
         self.event(reason, message, warning=True)
         self.again(0)
+
+    def stop_clock(self) -> None:
+        """Nothing trains now, so nobody can say how long it will take."""
+        if self.status.progress is not None:
+            self.update(progress=self.status.progress.model_copy(update={"remaining": None}))
 
     def event(self, reason: Reason, message: str, *, warning: bool = False) -> None:
         """Tells people, once the status is stored."""
