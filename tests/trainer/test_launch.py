@@ -69,6 +69,19 @@ def test_sigterm_to_one_node_saves_and_ends_both(tiny_model: Path, tmp_path: Pat
     assert (tmp_path / "checkpoints" / f"step-{step:08d}").is_dir()
 
 
+def test_sigterm_before_training_begins_is_free(tiny_model: Path, tmp_path: Path) -> None:
+    workspace(tmp_path, tiny_model, training={"maxSteps": 100_000})
+    node = launch(tmp_path, "node")
+    children = Path(f"/proc/{node.pid}/task/{node.pid}/children")
+    deadline = time.monotonic() + TIMEOUT
+    while not children.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(TIMEOUT) == ExitCode.PREEMPTED
+    assert json.loads((tmp_path / "node.json").read_text())["reason"] == "Preempted"
+
+
 @pytest.fixture
 def small_cgroup(tmp_path: Path) -> Iterator[Path]:
     """A memory cgroup of its own (root, version 1), with a limit that torch exceeds."""

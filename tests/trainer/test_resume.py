@@ -81,6 +81,18 @@ def test_sigterm_repeats_no_step(tiny_model: Path, tmp_path: Path, undisturbed: 
     assert digest(tmp_path) == digest(undisturbed)
 
 
+def test_nothing_is_trained_again_once_all_steps_are_done(
+    tiny_model: Path, tmp_path: Path, undisturbed: Path
+) -> None:
+    workspace(tmp_path, tiny_model, **DROPOUT)
+    (stopped,) = train(tmp_path, prepare=[partial(at_step, 12, signal.SIGTERM)])
+    assert stopped.exit_code == ExitCode.PREEMPTED, stopped.log
+    (resumed,) = train(tmp_path, attempt=2)
+    assert "  loss " not in resumed.log
+    assert resumed.trained.loss == train(undisturbed, attempt=3)[0].trained.loss
+    assert digest(tmp_path) == digest(undisturbed)
+
+
 def test_sigkill_repeats_less_than_an_interval(
     tiny_model: Path, tmp_path: Path, undisturbed: Path
 ) -> None:

@@ -38,11 +38,11 @@ class OutOfMemoryError(TrainerError):
 
 
 class PreemptedError(TrainerError):
-    """SIGTERM arrived; the next attempt goes on from `step`."""
+    """SIGTERM arrived; the next attempt goes on from `step`, if it is known."""
 
     exit_code = ExitCode.PREEMPTED
 
-    def __init__(self, message: str, step: int) -> None:
+    def __init__(self, message: str, step: int | None = None) -> None:
         super().__init__(message)
         self.step = step
 

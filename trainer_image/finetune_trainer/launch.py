@@ -20,7 +20,12 @@ from pydantic import ValidationError
 
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.commands import add_recipe_arguments
-from finetune_trainer.errors import ConfigurationError, OutOfMemoryError, ProcessFailedError
+from finetune_trainer.errors import (
+    ConfigurationError,
+    OutOfMemoryError,
+    PreemptedError,
+    ProcessFailedError,
+)
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import Failure, Trained
 from finetune_trainer.processors import usable
@@ -40,6 +45,8 @@ OUT_OF_MEMORY = (
     "the container's memory limit was reached: lower training.tokensPerBatch or "
     "training.maxLength, or raise the memory limit in compute.podTemplate.resources"
 )
+_STOPPED = {-signal.SIGTERM, -signal.SIGKILL}
+"""Statuses of a process that had not yet begun to listen, or that waited for others."""
 _AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 
@@ -70,6 +77,8 @@ def run(arguments: argparse.Namespace) -> Trained | None:
             return workers.result()
         if culprit.status == -signal.SIGKILL and Cgroup().out_of_memory_kills() > kills_before:
             raise OutOfMemoryError(OUT_OF_MEMORY)
+        if workers.stopping and culprit.status in _STOPPED:
+            raise PreemptedError("stopped by SIGTERM; the next attempt goes on from its checkpoint")
         raise _as_error(culprit)
 
 
@@ -82,7 +91,8 @@ class _Worker:
     message: Path
     status: int | None = None
     """Exit code, or minus the signal that killed it; None while it runs."""
-    killed_by_us: bool = False
+    stopped_by_us: bool = False
+    """Because another process had failed, or because its time was up."""
 
 
 @dataclass
@@ -94,6 +104,8 @@ class _Workers:
     workers: dict[int, _Worker] = field(default_factory=dict)
     ended: list[_Worker] = field(default_factory=list)
     """In the order in which they ended."""
+    stopping: bool = False
+    """SIGTERM has arrived."""
 
     def start(self, command: list[str]) -> None:
         threads = max(1, usable() // self.compute.processes_per_node)
@@ -114,15 +126,16 @@ class _Workers:
         while len(self.ended) < len(self.workers):
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
-                self._kill()
+                self._stop(signal.SIGKILL)
                 left = None
             received = self._next_signal(left)
             if received in (signal.SIGTERM, signal.SIGINT):
+                self.stopping = True
                 self._send(signal.SIGTERM)
                 deadline = time.monotonic() + PREEMPTION_GRACE_SECONDS
             if self._reap() and deadline is None:
                 # Those that are left notice by themselves, or are stopped.
-                self._send(signal.SIGTERM)
+                self._stop(signal.SIGTERM)
                 deadline = time.monotonic() + PEER_GRACE_SECONDS
 
     def culprit(self) -> _Worker | None:
@@ -130,10 +143,10 @@ class _Workers:
 
         The first to fail, but one that only lost its peer gives way to the peer.
         """
-        failed = [worker for worker in self.ended if worker.status and not worker.killed_by_us]
-        causes = [worker for worker in failed if worker.status != ExitCode.PEER_LOST]
-        stuck = [worker for worker in self.ended if worker.status]
-        return next(iter([*causes, *failed, *stuck]), None)
+        failed = [worker for worker in self.ended if worker.status]
+        own = [worker for worker in failed if not worker.stopped_by_us]
+        causes = [worker for worker in own if worker.status != ExitCode.PEER_LOST]
+        return next(iter([*causes, *own, *failed]), None)
 
     def result(self) -> Trained | None:
         for worker in self.ended:
@@ -167,10 +180,10 @@ class _Workers:
             if worker.status is None:
                 os.kill(worker.pid, number)
 
-    def _kill(self) -> None:
+    def _stop(self, number: int) -> None:
         for worker in self.workers.values():
-            worker.killed_by_us = worker.status is None
-        self._send(signal.SIGKILL)
+            worker.stopped_by_us = worker.stopped_by_us or worker.status is None
+        self._send(number)
 
 
 def _environments(compute: Compute, threads: int) -> list[dict[str, str]]:

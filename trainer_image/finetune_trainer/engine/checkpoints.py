@@ -38,6 +38,8 @@ class CheckpointState(BaseModel):
     dataset_digest: str
     precision: Precision
     """What Auto was resolved to: another machine goes on in the same arithmetic."""
+    loss: float
+    """Of the optimizer steps logged last."""
     base_loss: float | None
     """Held-out loss of the base model, measured once by the first attempt."""
     scheduler: dict[str, Any]

@@ -128,6 +128,7 @@ def _first_state(recipe: Recipe, prepared: _Prepared, precision: Precision) -> C
         training_digest=recipe.training_digest(),
         dataset_digest=prepared.dataset.digest,
         precision=precision,
+        loss=0.0,
         base_loss=None,
         scheduler={},
     )

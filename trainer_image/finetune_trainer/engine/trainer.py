@@ -56,7 +56,7 @@ class PackedTrainer(Trainer):
         autocast: torch.autocast,
         template: CheckpointState,
     ) -> None:
-        """`template` is the state of a checkpoint but for its step and schedule."""
+        """`template` is the state of a checkpoint but for what each step changes."""
         self._trained_model = model
         self._recipe = recipe
         self._plan = plan
@@ -64,7 +64,7 @@ class PackedTrainer(Trainer):
         self._around = around
         self._autocast = autocast
         self._template = template
-        self.last_loss = math.nan
+        self.last_loss = template.loss
         super().__init__(
             model=model,
             args=_arguments(recipe, plan, around.world, around.checkpoints.root),
@@ -123,6 +123,7 @@ class PackedTrainer(Trainer):
         state = self._template.model_copy(
             update={
                 "step": self.state.global_step,
+                "loss": self.last_loss,
                 "scheduler": self._running[1].state_dict(),
             }
         )
