@@ -37,7 +37,7 @@ def write_adapter(base: Path, folder: Path, seed: int) -> Path:
         init_lora_weights=False,
         task_type="CAUSAL_LM",
     )
-    get_peft_model(model, lora).save_pretrained(folder)
+    get_peft_model(model, lora).save_pretrained(str(folder))
     return folder
 
 

@@ -43,7 +43,7 @@ def reference(base: Path, adapters: list[Path]) -> Reference:
     folders = dict(zip(("support-0001", "support-0002"), adapters, strict=True))
 
     def answer(name: str) -> str:
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         if name in folders:
             model = PeftModel.from_pretrained(model, str(folders[name]))
         return generated(model, tokenizer)

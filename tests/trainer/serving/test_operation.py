@@ -63,7 +63,7 @@ def test_more_than_may_wait_are_sent_away(base: Path) -> None:
     ):
         next(iter(answered))
         short = LONG | {"max_tokens": 1}
-        waiting = threads.submit(running.client.completions.create, **short)
+        waiting = threads.submit(lambda: running.client.completions.create(**short))
         wait_for(lambda: metric(running, "finetune_serve_pending_requests") == 2)
         with pytest.raises(openai.RateLimitError, match="waiting already") as caught:
             running.client.completions.create(**short)
@@ -129,13 +129,14 @@ def test_sigterm_lets_answers_end(base: Path, tmp_path: Path, port: int) -> None
         "baseModel": {"name": "base", "path": base},
         "host": "127.0.0.1",
         "port": port,
+        "precision": "FP32",
         "lingerSeconds": 0,
     }
     url = f"http://127.0.0.1:{port}"
     with started(settings, tmp_path) as process:
         wait_for(lambda: answers(f"{url}/readyz"))
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-        with client, client.completions.create(**LONG | {"max_tokens": 500}, stream=True) as stream:
+        with client, client.completions.create(**LONG | {"max_tokens": 100}, stream=True) as stream:
             pieces = iter(stream)
             next(pieces)
             process.send_signal(signal.SIGTERM)

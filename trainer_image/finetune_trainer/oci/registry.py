@@ -35,7 +35,7 @@ _ERRORS: tuple[tuple[re.Pattern[str], type[TrainerError], str], ...] = (
         "the volume is full: delete what is not needed there, or give it more space",
     ),
     (
-        re.compile(r"unauthorized|authentication required|denied|401 \(|403 \(|forbidden", re.I),
+        re.compile(r"unauthorized|authentication required|access .*denied|403 |forbidden", re.I),
         CredentialsRefusedError,
         "the registry refused: name a Secret of type kubernetes.io/dockerconfigjson with access"
         " to this repository in credentialsSecretRef",
