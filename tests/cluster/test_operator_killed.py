@@ -22,9 +22,12 @@ from tests.cluster.simulation.proxy import Moment, Write
 from tests.cluster.simulation.world import World, world
 
 ATTEMPTS = 3
-JOBS = 6
+JOBS = 5
 HELD_SECONDS = 0.3
-LIFE = {"cleanupAfterSeconds": 1}
+LIFE = {
+    "cleanupAfterSeconds": 1,
+    "publish": {"type": "Workspace", "workspace": {"name": "support"}},
+}
 """What the simulated pods of every job go through is below: a failure, a suspension, a success,
 a registry that is down, a result; at last everything but the job is removed."""
 
@@ -32,11 +35,15 @@ a registry that is down, a result; at last everything but the job is removed."""
 WRITES = 35
 """Sorts of writes in such a life, at the least: 6 Jobs made and removed, the other children,
 statuses, events."""
+OWN = re.compile(r"^job-\d+|-\d{4}$|-[0-9a-f]{10}$")
+"""What a name has of a single job, revision or configuration."""
 VARYING = re.compile(r"job-\d+|-[a-z0-9]{5}\b|\d\d:\d\d:\d\d")
 """Names of jobs, suffixes of pods, and times of day."""
 
 
 def script(pod: Object) -> dict[str, End] | None:
+    if pod["metadata"]["labels"]["finetune.dev/role"] == "serve":
+        return None
     _, role, number = trainer.attempt_of(pod)
     if role == "train" and number == 1:
         return {"train": End(1, "RuntimeError: out of luck")}
@@ -53,6 +60,7 @@ async def test_killed_before_and_after_each_write(cluster: dict[str, Any], tmp_p
         names = {f"job-{number}" for number in range(JOBS)}
         user = asyncio.create_task(suspends_and_resumes(the_world))
         try:
+            await the_world.create_workspace("support")
             await asyncio.gather(*(the_world.create(name, **LIFE) for name in names))
             jobs = await the_world.until(all_cleaned_up(JOBS), deadline=300)
         finally:
@@ -61,6 +69,11 @@ async def test_killed_before_and_after_each_write(cluster: dict[str, Any], tmp_p
         for name, job in jobs.items():
             assert_one_life(name, job)
         assert_created_once(the_world.proxy.writes, names)
+        revisions = await the_world.children("inferencerevisions", "apis/finetune.dev/v1beta1")
+        assert {each["metadata"]["name"] for each in revisions} == {
+            job["status"]["published"]["revision"] for job in jobs.values()
+        }
+        assert len(revisions) == JOBS
         print(f"{the_world.operator.starts - 1} deaths", *executioner.done, sep="\n")
 
 
@@ -88,7 +101,7 @@ def all_cleaned_up(count: int) -> Callable[[dict[str, Object]], bool]:
 
 def identity(write: Write) -> str:
     """What a write does, the same for every job; statuses are told apart by what they say."""
-    what = f"{write.method} {write.resource} {write.name[len('job-0') :]}"
+    what = f"{write.method} {write.resource} {OWN.sub('', write.name)}"
     if write.resource == "events":
         message = VARYING.sub("", write.body["message"])
         return f"{write.method} events {write.body['reason']} {message}"

@@ -47,6 +47,24 @@ class World:
         """The job that `create` makes."""
         return trainer.job(self.namespace, name, self.namespace, class_name=self.class_name, **spec)
 
+    async def create_workspace(self, name: str) -> None:
+        """Creates an InferenceWorkspace whose pods go to the simulated nodes, and run there."""
+        workspace = {
+            "apiVersion": "finetune.dev/v1beta1",
+            "kind": "InferenceWorkspace",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "className": self.class_name,
+                "runtime": "Transformers",
+                "podTemplate": {
+                    "nodeSelector": {"simulated": self.namespace},
+                    "tolerations": [{"key": "simulated", "operator": "Exists"}],
+                },
+            },
+        }
+        path = f"/apis/finetune.dev/v1beta1/namespaces/{self.namespace}/inferenceworkspaces"
+        await self.api.ask("POST", path, workspace)
+
     async def change(self, name: str, **spec: object) -> None:
         """Edits fields of a job's spec."""
         path = f"{JOBS.format(self.namespace)}/{name}"
