@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -88,7 +89,7 @@ class ProgressReporter:
             )
             with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
                 self._failing = False
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             if not self._failing:
                 log.warning("progress could not be posted to %s: %s", self._url, error)
             self._failing = True
