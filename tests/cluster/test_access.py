@@ -15,6 +15,10 @@ pytestmark = pytest.mark.last
 
 ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:finetune-operator"
 
+POLICY = "pod-security.kubernetes.io/enforce-policy"
+NOT_OURS = {OPERATOR_NAMESPACE, "kube-system", "local-path-storage"}
+"""Namespaces that are no test's: of the release and of the cluster itself."""
+
 Grant = tuple[str, str, str]
 
 
@@ -62,3 +66,18 @@ def test_the_operator_is_granted_exactly_what_it_uses(
 
 def test_no_secret_was_asked_for(cluster: dict[str, Any], operator: Kube) -> None:
     assert "secrets" not in {resource for _, resource, _ in used(Path(cluster["auditLog"]))}
+
+
+def test_every_pod_was_admitted_by_the_restricted_profile(
+    cluster: dict[str, Any], operator: Kube
+) -> None:
+    admitted: dict[str, set[str]] = {}
+    with Path(cluster["auditLog"]).open() as lines:
+        for event in (json.loads(line) for line in lines if '"resource":"pods"' in line):
+            pod, code = event["objectRef"], event.get("responseStatus", {}).get("code")
+            if (event["verb"], code, pod.get("subresource")) == ("create", 201, None):
+                policies = admitted.setdefault(pod["namespace"], set())
+                policies.add(event["annotations"].get(POLICY, "").partition(":")[0])
+    ours = {name: policies for name, policies in admitted.items() if name not in NOT_OURS}
+    assert ours
+    assert {name for name, policies in ours.items() if policies != {"restricted"}} == set()
