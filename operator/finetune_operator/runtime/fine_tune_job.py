@@ -79,6 +79,8 @@ class FineTuneJobReconciler:
         status = decision.status.to_dict()
         await say(self._tools, FINE_TUNE_JOB, live, status, decision.events)
         self._board.saw(key, decision.status.phase)
+        if decision.status.phase is not job.status.phase:
+            _log.info("phase %s, was %s", decision.status.phase, job.status.phase)
         if decision.status.phase is not Phase.TRAINING:
             self._progress.forget(key)
         return decision.requeue_after
