@@ -73,8 +73,10 @@ def log(
     shared_kube: Kube, operator: Kube, images: Path, sources: Sources, cluster: dict[str, Any]
 ) -> Iterator[AuditLog]:
     """From the start of an operator that finds a hundred finished jobs."""
+    pods = [pod["metadata"]["name"] for pod in operator.items("pods")]
     operator.run("scale", "deployment", "finetune-operator", "--replicas=0")
-    operator.run("wait", "--for=delete", "pod", "--all", "--timeout=60s", timeout=90)
+    for pod in pods:
+        operator.wait_gone("pod", pod, deadline=60)
     jobs = [
         finetune_job(f"finished-{number:03}", sources, shared_kube.namespace)
         for number in range(JOBS)
