@@ -16,7 +16,9 @@ from finetune_operator.domain.waiting import explain
 from finetune_trainer import manifest
 
 TURN_KEPT_SECONDS = 60
-"""How long a job of several nodes may wait for the last of them while others wait for it."""
+TURN_KEPT_AT_MOST_SECONDS = 600
+"""How long a job of several nodes may wait for the last of them while others wait for it. Doubles
+with each attempt: where there is room for none, they would pass the turn around all day."""
 
 
 def train(work: Work) -> bool:
@@ -98,11 +100,12 @@ def _give_turn_back(work: Work, job: BatchJob) -> None:
     waiting = work.seen.line.waiting
     if job.parallelism == 1 or not waiting or job.created is None:
         return
-    if work.now >= job.created + timedelta(seconds=TURN_KEPT_SECONDS):
+    kept = min(TURN_KEPT_SECONDS * 2 ** min(job.number - 1, 10), TURN_KEPT_AT_MOST_SECONDS)
+    if work.now >= job.created + timedelta(seconds=kept):
         work.actions.append(job.delete())
         work.event(
             Reason.WAITING_FOR_TURN,
-            f"attempt {job.number} did not get all of its nodes within {TURN_KEPT_SECONDS} s and"
+            f"attempt {job.number} did not get all of its nodes within {kept} s and"
             f" gives its turn to {waiting[0]}",
         )
 
