@@ -81,8 +81,21 @@ images: cluster-up venv ## Build the images that changed and hand them to the cl
 demo: ## Train, publish and ask a small model; ends with what to type next
 	@python3 dev/demo
 
+.PHONY: programs
+programs: packages ## Build the cluster's programs, where they are not built yet
+	@$(DEVCLUSTER) build
+
+.PHONY: tools
+tools: packages ## Make .venv and the cluster's programs; Go compiles while wheels come over the network
+	@$(MAKE) --no-print-directory --jobs=2 venv $(if $(filter dev,$(CLUSTER)),programs)
+
 .PHONY: test
-test: test-unit test-trainer test-cluster ## Run all tests
+test: ## Run all tests, and print how long each part takes
+	@dev/stage tools $(MAKE) --no-print-directory tools
+	@dev/stage unit $(MAKE) --no-print-directory test-unit
+	@dev/stage trainer $(MAKE) --no-print-directory test-trainer
+	@dev/stage images $(MAKE) --no-print-directory images
+	@dev/stage cluster $(MAKE) --no-print-directory test-cluster
 
 .PHONY: test-unit
 test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
