@@ -33,6 +33,12 @@ def launch(root: Path, name: str, **environment: str) -> subprocess.Popen[bytes]
         )
 
 
+def launch_two(root: Path) -> list[subprocess.Popen[bytes]]:
+    """Two nodes of one attempt; their logs are node-0.log and node-1.log."""
+    place = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port())}
+    return [launch(root, f"node-{rank}", PET_NODE_RANK=str(rank), **place) for rank in range(2)]
+
+
 def until(path: Path, text: str, processes: list[subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + TIMEOUT
     while text not in path.read_text():
@@ -49,17 +55,7 @@ def free_port() -> int:
 
 def test_sigterm_to_one_node_saves_and_ends_both(tiny_model: Path, tmp_path: Path) -> None:
     workspace(tmp_path, tiny_model, compute={"nodes": 2}, training={"maxSteps": 100_000})
-    port = str(free_port())
-    nodes = [
-        launch(
-            tmp_path,
-            f"node-{rank}",
-            PET_NODE_RANK=str(rank),
-            PET_MASTER_ADDR="127.0.0.1",
-            PET_MASTER_PORT=port,
-        )
-        for rank in range(2)
-    ]
+    nodes = launch_two(tmp_path)
     until(tmp_path / "node-0.log", "step 3/", nodes)
     nodes[1].send_signal(signal.SIGTERM)
     assert [node.wait(TIMEOUT) for node in nodes] == [ExitCode.PREEMPTED] * 2
@@ -67,6 +63,19 @@ def test_sigterm_to_one_node_saves_and_ends_both(tiny_model: Path, tmp_path: Pat
     assert {message["reason"] for message in messages} == {"Preempted"}
     (step,) = {message["step"] for message in messages}
     assert (tmp_path / "checkpoints" / f"step-{step:08d}").is_dir()
+
+
+def test_a_lost_peer_is_told_of_after_its_own_end(tiny_model: Path, tmp_path: Path) -> None:
+    workspace(tmp_path, tiny_model, compute={"nodes": 2}, training={"maxSteps": 100_000})
+    nodes = launch_two(tmp_path)
+    until(tmp_path / "node-0.log", "step 3/", nodes)
+    (worker,) = Path(f"/proc/{nodes[1].pid}/task/{nodes[1].pid}/children").read_text().split()
+    os.kill(int(worker), signal.SIGKILL)
+    assert nodes[1].wait(TIMEOUT) == 128 + signal.SIGKILL
+    until(tmp_path / "node-0.log", "so that its own end is known", nodes[:1])
+    nodes[0].send_signal(signal.SIGTERM)
+    assert nodes[0].wait(TIMEOUT) == ExitCode.PEER_LOST
+    assert json.loads((tmp_path / "node-0.json").read_text())["reason"] == "PeerLost"
 
 
 def test_sigterm_before_training_begins_is_free(tiny_model: Path, tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ PEER_GRACE_SECONDS = 20.0
 """How long the others may take to notice that one process has failed before they are killed."""
 PREEMPTION_GRACE_SECONDS = 110.0
 """How long a checkpoint may take after SIGTERM: within the pod's grace of 120 s."""
+PEER_NEWS_SECONDS = 10.0
+"""How long the loss of a peer is kept back. The Job ends with the first pod that fails and removes
+the others, and what the peer itself died of must not be lost so; kubelets need a second or two."""
 OUT_OF_MEMORY = (
     "the container's memory limit was reached: lower training.tokensPerBatch or "
     "training.maxLength, or raise the memory limit in compute.podTemplate.resources"
@@ -77,6 +80,8 @@ def run(arguments: argparse.Namespace) -> Trained | None:
             return workers.result()
         if culprit.status == -signal.SIGKILL and Cgroup().out_of_memory_kills() > kills_before:
             raise OutOfMemoryError(OUT_OF_MEMORY)
+        if culprit.status == ExitCode.PEER_LOST:
+            workers.let_the_peer_go_first()
         if workers.stopping and culprit.status in _STOPPED:
             raise PreemptedError("stopped by SIGTERM; the next attempt goes on from its checkpoint")
         raise _as_error(culprit)
@@ -137,6 +142,16 @@ class _Workers:
                 # Those that are left notice by themselves, or are stopped.
                 self._stop(signal.SIGTERM)
                 deadline = time.monotonic() + PEER_GRACE_SECONDS
+
+    def let_the_peer_go_first(self) -> None:
+        """Waits until its own end is known, or until we are told to go."""
+        log.info(
+            "a peer was lost: ending in %.0f s, so that its own end is known", PEER_NEWS_SECONDS
+        )
+        deadline = time.monotonic() + PEER_NEWS_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            if self._next_signal(left) in (signal.SIGTERM, signal.SIGINT):
+                return
 
     def culprit(self) -> _Worker | None:
         """The process whose end explains the others'; None when all went well.
