@@ -18,8 +18,8 @@ from finetune_trainer.oci.registry import Registry
 from tests.cluster.kube import Object
 from tests.cluster.tiny_model import write_tiny_model
 
-STEPS = 120
-INTERVAL = 10
+STEPS = 300
+INTERVAL = 20
 """Steps between checkpoints."""
 
 WIDE_VOCABULARY = 65536
@@ -84,7 +84,6 @@ def finetune_job(
             "dataset": {"train": [{"storageUri": sources.data}], "format": "Text"},
             "method": {"type": "LoRA", "lora": {"rank": 4, "alpha": 8}},
             "training": {
-                "epochs": 10,
                 "maxSteps": STEPS,
                 "maxLength": 64,
                 "tokensPerBatch": 512,

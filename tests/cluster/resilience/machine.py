@@ -77,8 +77,8 @@ class Container:
         return cls(socket, status["containerID"].removeprefix("containerd://"))
 
     def kill(self) -> None:
-        """SIGKILL to everything in it."""
-        self._task("kill", "--all", "--signal", "SIGKILL", self.identity)
+        """SIGKILL to its first process, and so to all of them."""
+        self._task("kill", "--signal", "SIGKILL", self.identity)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

@@ -32,7 +32,7 @@ from tests.cluster.resilience.trainer_log import TrainerLog, running_pod
 ENDS_WITHIN = 420
 """Seconds until a job is over: all of them share the processors of one machine."""
 
-MIDST = STEPS // 4
+MIDST = 50
 """The step after which a mishap comes."""
 
 

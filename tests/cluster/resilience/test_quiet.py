@@ -15,7 +15,7 @@ from tests.cluster.resilience.audit import READS, AuditLog, Event, at, resource
 from tests.cluster.resilience.jobs import Sources, finetune_job
 
 SECONDS_BETWEEN_WRITES = 10
-LONG = {"spec": {"training": {"maxSteps": 500, "epochs": 50}, "checkpoint": {"intervalSteps": 250}}}
+LONG = {"spec": {"training": {"maxSteps": 600}, "checkpoint": {"intervalSteps": 300}}}
 
 
 @dataclass(frozen=True)
