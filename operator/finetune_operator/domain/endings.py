@@ -89,12 +89,12 @@ def _of_pod(pod: Pod) -> Ending | None:
         message = f"pod {pod.name} was disrupted ({pod.disruption}) {pod.message}".strip()
         return Ending(Outcome.EVICTED, Reason.DISRUPTED, message)
     if ended is None:
-        if pod.phase == "Failed" or pod.terminate_by is not None:
+        if pod.phase == "Failed" or pod.deleted is not None:
             message = f"pod {pod.name} went away {pod.message}".strip()
             return Ending(Outcome.DISRUPTED, Reason.DISRUPTED, message)
         return None
     ending = _of_container(pod, ended)
-    if pod.terminate_by is not None and ending.outcome is Outcome.FAILED:
+    if pod.deleted is not None and ending.outcome is Outcome.FAILED:
         # It was being deleted: how it took that is no failure of training.
         return Ending(Outcome.DISRUPTED, Reason.DISRUPTED, f"pod {pod.name} was deleted")
     return ending

@@ -46,8 +46,8 @@ class Pod:
     """Completion index: the node rank in training."""
     phase: str = "Pending"
     node: str = ""
-    terminate_by: datetime | None = None
-    """When the pod was to be gone, its grace included; None unless it is being deleted."""
+    deleted: datetime | None = None
+    """When somebody asked for it to go; None unless it is being deleted."""
     unschedulable: str = ""
     """The scheduler's message, when it found no node."""
     silent: bool = False

@@ -1,7 +1,7 @@
 """Objects as the API server gives them → the views that decisions are made on."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator.domain import names
@@ -36,7 +36,7 @@ def view_pod(pod: JsonObject) -> Pod | None:
         index=int(annotations.get("batch.kubernetes.io/job-completion-index", 0)),
         phase=status.get("phase", "Pending"),
         node=spec.get("nodeName", ""),
-        terminate_by=_time(metadata.get("deletionTimestamp")),
+        deleted=_deleted(metadata),
         unschedulable=scheduled.get("message", "Unschedulable")
         if scheduled.get("reason") in ("Unschedulable", "SchedulingGated")
         else "",
@@ -120,6 +120,13 @@ def was_of_a_job(child: JsonObject) -> bool:
     return "deletionTimestamp" in metadata or any(
         owner["kind"] == FINE_TUNE_JOB.name for owner in owners
     )
+
+
+def _deleted(metadata: JsonObject) -> datetime | None:
+    """The API server writes down when the grace ends, not when it began."""
+    end = _time(metadata.get("deletionTimestamp"))
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    return end - grace if end else None
 
 
 def _last_seen(event: JsonObject) -> str:

@@ -63,7 +63,7 @@ def explain_serving(
 
 
 def _of_pod(pod: Pod, seen: Observed) -> Waiting | None:
-    if pod.over or pod.terminate_by is not None:
+    if pod.over or pod.deleted is not None:
         return None
     if pod.node in seen.lost_nodes:
         return Waiting(Reason.NODE_LOST, f"node {pod.node} of pod {pod.name} does not answer")

@@ -171,7 +171,7 @@ async def _notices(
     client: Client, namespace: str, pods: tuple[Pod, ...], replica_sets: list[JsonObject]
 ) -> tuple[Notice, ...]:
     """Events about what does not get on, and only about that."""
-    about = [pod.uid for pod in pods if pod.phase == "Pending" and pod.terminate_by is None]
+    about = [pod.uid for pod in pods if pod.phase == "Pending" and pod.deleted is None]
     about = about[:EXPLAINED]
     about += [
         each["metadata"]["uid"]

@@ -135,7 +135,7 @@ async def _notices(
         own = [pod for pod in pods if (pod.role, pod.number) == (job.role, job.number)]
         if not job.over and len(own) < job.parallelism:
             about.append(job.uid)
-    waiting = [pod for pod in pods if pod.phase == "Pending" and pod.terminate_by is None]
+    waiting = [pod for pod in pods if pod.phase == "Pending" and pod.deleted is None]
     about += [pod.uid for pod in waiting[:EXPLAINED_PODS]]
     if waiting and claim is not None and claim.phase == "Pending":
         about.append(claim.uid)
@@ -152,7 +152,7 @@ async def _lost_nodes(client: Client, pods: tuple[Pod, ...]) -> frozenset[str]:
     suspects = {
         pod.node
         for pod in pods
-        if pod.node and not pod.over and (pod.silent or pod.terminate_by is not None)
+        if pod.node and not pod.over and (pod.silent or pod.deleted is not None)
     }
     lost = await asyncio.gather(*(existing.is_lost(client, node) for node in suspects))
     return frozenset(node for node, is_lost in zip(suspects, lost, strict=True) if is_lost)

@@ -185,6 +185,7 @@ class InMemory:
         if kind == "Pod" and not force and found["status"]["phase"] in ("Pending", "Running"):
             by = self.now + timedelta(seconds=120)
             found["metadata"].setdefault("deletionTimestamp", by.isoformat())
+            found["metadata"].setdefault("deletionGracePeriodSeconds", 120)
             if found["status"]["phase"] == "Pending":
                 self.objects.pop((kind, name))
             return

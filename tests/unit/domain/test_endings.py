@@ -52,7 +52,7 @@ FROM_PODS = {
         Reason.CONFIGURATION_ERROR,
     ),
     "deleted and killed after its grace": (
-        [pod(137, terminate_by=NOW)],
+        [pod(137, deleted=NOW)],
         Outcome.DISRUPTED,
         Reason.DISRUPTED,
     ),
@@ -63,7 +63,7 @@ FROM_PODS = {
         Reason.DIVERGED,
     ),
     "a peer killed, the rest told to leave": (
-        [pod(13, terminate_by=NOW), pod(137)],
+        [pod(13, deleted=NOW), pod(137)],
         Outcome.FAILED,
         Reason.TRAINER_FAILED,
     ),

@@ -16,7 +16,7 @@ def explain_restarts(pods: Iterable[Pod]) -> Waiting | None:
     change back and forth with every try.
     """
     for pod in pods:
-        if pod.over or pod.terminate_by is not None:
+        if pod.over or pod.deleted is not None:
             continue
         for container in pod.containers:
             ended = container if container.exit_code else container.previous

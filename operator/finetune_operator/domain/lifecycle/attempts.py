@@ -17,7 +17,8 @@ from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Pod
 
 OVERDUE_SECONDS = 30
-"""How long past its grace a pod may be terminating before its node is looked at."""
+"""How long a pod of a node that does not answer may be terminating. Its grace is not waited for:
+nobody has told its containers to use it."""
 
 SHORT_LIFE_SECONDS = 60
 FREE_PAUSE_SECONDS = 10.0
@@ -50,16 +51,16 @@ def job_of(work: Work, number: int) -> BatchJob | None:
 def clear(work: Work, pods: list[Pod], reason: str) -> bool:
     """Whether no container of an ended attempt can still write; helps it along if it may not.
 
-    A pod on a node that does not answer never ends by itself. Past its grace it is removed by
-    force, together with its Job, whose finalizer would keep it. Should its container still run
-    somewhere, the fence on the volume keeps it from writing.
+    A pod on a node that does not answer never ends by itself. It is removed by force, together
+    with its Job, whose finalizer would keep it. Should its container still run somewhere, the
+    fence on the volume keeps it from writing.
     """
     left = [pod for pod in pods if not pod.over]
     if not left:
         return True
     overdue = timedelta(seconds=OVERDUE_SECONDS)
     for pod in left:
-        late = pod.terminate_by is not None and work.now > pod.terminate_by + overdue
+        late = pod.deleted is not None and work.now > pod.deleted + overdue
         if late and pod.node in work.seen.lost_nodes:
             job = job_of(work, pod.number)
             work.actions += [pod.delete(force=True), *([job.delete()] if job else [])]

@@ -112,7 +112,7 @@ def _give_turn_back(work: Work, job: BatchJob) -> None:
 
 def _free_lost_nodes(work: Work, pods: list[Pod]) -> None:
     """The Job hears of a pod's end only when it has one; a lost node never tells."""
-    leaving = [pod for pod in pods if pod.terminate_by is not None and not pod.over]
+    leaving = [pod for pod in pods if pod.deleted is not None and not pod.over]
     if leaving:
         attempts.clear(work, leaving, "a pod has to leave its node")
 
