@@ -174,16 +174,20 @@ class Kube:
                 "--watch", "--output-watch-events", "-o", "json",
             ]  # fmt: skip
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+                assert watching.stdout is not None
+                events: queue.Queue[Object | None] = queue.Queue()
+                reading = threading.Thread(target=_read, args=(watching.stdout, events))
+                reading.start()
                 try:
-                    yield from _snapshots(watching, end)
+                    yield from _snapshots(watching, events, end)
                 finally:
                     watching.kill()
+                    reading.join()  # before its file is closed
 
 
-def _snapshots(watching: subprocess.Popen[str], end: float) -> Iterator[dict[str, Object]]:
-    events: queue.Queue[Object | None] = queue.Queue()
-    assert watching.stdout is not None
-    threading.Thread(target=_read, args=(watching.stdout, events), daemon=True).start()
+def _snapshots(
+    watching: subprocess.Popen[str], events: queue.Queue[Object | None], end: float
+) -> Iterator[dict[str, Object]]:
     items: dict[str, Object] = {}
     while (left := end - time.monotonic()) > 0:
         try:
