@@ -102,7 +102,7 @@ class Report(TrainerCallback):
         )
         self._around.reporter.report(progress)
         log.info(
-            "step %d/%d  loss %.4f  learning rate %.3g  %.0f tokens/s  %d s left",
+            "step %d/%d  loss %.6f  learning rate %.3g  %.0f tokens/s  %d s left",
             progress.step,
             progress.total_steps,
             progress.loss,
