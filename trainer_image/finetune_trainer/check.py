@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> Checked:
     plan = make_plan(dataset.train.examples, recipe.training)
     if recipe.training.warmup_steps >= plan.total_steps:
         raise ConfigurationError(warmup_refused(recipe.training.warmup_steps, plan.total_steps))
-    if found := METHODS[recipe.method.type].problems(base.linear_modules(), recipe):
+    if found := METHODS[recipe.method.type].problems(base, recipe):
         raise ConfigurationError("; ".join(found))
     checked = _checked(recipe, dataset, plan)
     write_durably(workspace.prepared, checked.model_dump_json(indent=2).encode())

@@ -10,7 +10,7 @@ from finetune_operator.api.cel import Rule, rules
 from finetune_operator.api.compute import Checkpoint, Compute, Restarts
 from finetune_operator.api.dataset import Dataset
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
-from finetune_operator.api.method import Method
+from finetune_operator.api.method import Method, Quantization
 from finetune_operator.api.output import Output, Publish
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
 from finetune_operator.api.sources import ModelSource
@@ -84,6 +84,8 @@ class FineTuneJobSpec(ApiModel):
     """What it learns from and is measured on."""
     method: Method = Method()
     """Which parameters are trained."""
+    quantization: Quantization = Quantization()
+    """How the parameters that are not trained are held."""
     training: Training = Training()
     """How long, how fast and in what portions is learned."""
     compute: Compute = Compute()
@@ -144,11 +146,11 @@ class FineTuneJob(Kind):
         short_names=("ftj",),
         columns=(
             PrinterColumn("Phase", ".status.phase"),
+            PrinterColumn("Method", ".status.plan.method"),
             PrinterColumn("Steps", ".status.progress.steps"),
             PrinterColumn("Loss", ".status.progress.loss"),
             PrinterColumn("Remaining", ".status.progress.remaining"),
             PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
-            PrinterColumn("Method", ".spec.method.type", wide=True),
             PrinterColumn("Nodes", ".spec.compute.nodes", type="integer", wide=True),
             PrinterColumn("Attempt", ".status.attempts.current", type="integer", wide=True),
             PrinterColumn("Artifact", ".status.artifacts[0].uri", wide=True),

@@ -82,6 +82,8 @@ class Plan(ApiModel):
     """Pods of an attempt, one on each node."""
     gpus_per_node: Count
     """GPUs of each pod; 0 on CPU."""
+    method: Text | None = None
+    """Method and quantization in one word, such as LoRA, or QLoRA: LoRA over NF4."""
     strategy: Strategy = Strategy.DATA_PARALLEL
     """DataParallel: every process holds the model and works on its share of the batch."""
 

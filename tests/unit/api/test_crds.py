@@ -106,4 +106,11 @@ def test_columns_a_person_wants() -> None:
         kind.__name__: [column.name for column in kind.resource.columns if not column.wide]
         for kind in KINDS
     }
-    assert columns["FineTuneJob"] == ["Phase", "Steps", "Loss", "Remaining", "Age"]
+    assert columns["FineTuneJob"] == [
+        "Phase",
+        "Method",
+        "Steps",
+        "Loss",
+        "Remaining",
+        "Age",
+    ]

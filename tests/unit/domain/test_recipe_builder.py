@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from finetune_operator.api.fine_tune_job import FineTuneJob, FineTuneJobSpec
 from finetune_operator.api.schema import structural_schema
 from finetune_operator.domain.recipe_builder import build_recipe
-from finetune_trainer.recipe import Device, MethodType, Recipe
+from finetune_trainer.recipe import METHOD_OF_MEMBER, Device, MethodType, Recipe
 from finetune_trainer.rules import problems
 from tests.unit.api.schema_strategy import values
 
@@ -46,8 +46,16 @@ def test_the_least_job_leaves_nothing_open() -> None:
                 "dropout": 0.0,
                 "targetModulesPreset": "AllLinear",
                 "targetModules": [],
+                "rankStabilized": False,
+                "learningRateRatio": 1.0,
+                "initialization": "Default",
             },
+            "dora": None,
+            "ia3": None,
+            "vera": None,
+            "promptTuning": None,
         },
+        "quantization": {"type": "None"},
         "training": {
             "epochs": 3,
             "maxSteps": None,
@@ -97,6 +105,50 @@ def test_full_has_no_adapter_and_a_learning_rate_of_its_own() -> None:
     assert chosen.training.learning_rate == 1e-4
 
 
+def test_every_member_of_low_rank_methods_is_obeyed() -> None:
+    settings = {
+        "rank": 8,
+        "alpha": 4,
+        "dropout": "0.1",
+        "rankStabilized": True,
+        "learningRateRatio": "16",
+        "targetModules": ["q_proj"],
+    }
+    expected = {**settings, "dropout": 0.1, "learningRateRatio": 16.0}
+    dora = recipe(method={"type": "DoRA", "dora": settings}).method.dora
+    lora = recipe(method={"type": "LoRA", "lora": {**settings, "initialization": "PiSSA"}})
+    preset = {"targetModulesPreset": "AllLinear"}
+    assert dora is not None
+    assert dora.model_dump(mode="json") == {**expected, **preset}
+    assert lora.method.lora is not None
+    made = lora.method.lora.model_dump(mode="json")
+    assert made == {**expected, **preset, "initialization": "PiSSA"}
+
+
+@pytest.mark.parametrize(
+    ("method", "rate"),
+    [
+        ({"type": "DoRA"}, 2e-4),
+        ({"type": "IA3", "ia3": {"targetModules": ["k_proj"]}}, 3e-3),
+        ({"type": "VeRA", "vera": {"rank": 64, "dropout": "0.5"}}, 4e-3),
+        ({"type": "PromptTuning", "promptTuning": {"virtualTokens": 7}}, 1e-2),
+    ],
+)
+def test_every_method_has_its_member_and_a_learning_rate(
+    method: dict[str, Any], rate: float
+) -> None:
+    made = recipe(method=method, quantization={"type": "NF4"})
+    assert made.training.learning_rate == rate
+    assert made.quantization.type == "NF4"
+    written = made.method.model_dump(mode="json", exclude_none=True)
+    for member, value in method.items():
+        if isinstance(value, dict):
+            numbers = {k: float(v) if k == "dropout" else v for k, v in value.items()}
+            assert written[member].items() >= numbers.items()
+        else:
+            assert written[member] == value
+
+
 def test_held_out_data_takes_the_place_of_a_fraction() -> None:
     validation = [{"storageUri": "pvc://data/validation.jsonl"}]
     held_out = recipe(dataset={**LEAST["dataset"], "validation": validation}).dataset  # type: ignore[dict-item]
@@ -132,6 +184,9 @@ def test_every_admitted_job_has_a_recipe(data: st.DataObject, device: Device) ->
     # The rules of the CRD, which the API server evaluates.
     assume(0 < rate <= 1 and fraction <= 0.5)
     assume(not ("validation" in dataset and "validationFraction" in dataset))
-    assume(method.get("type", "LoRA") == "LoRA" or "lora" not in method)
+    kind = method.get("type", "LoRA")
+    assume(all(kind == METHOD_OF_MEMBER[member] for member in method if member != "type"))
+    members = [each for each in method.values() if isinstance(each, dict)]
+    assume(all(1 <= float(each.get("learningRateRatio", "1")) <= 64 for each in members))
     made = recipe(device, **spec)
     assert Recipe.model_validate_json(made.canonical_json()) == made

@@ -19,7 +19,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.quantization import compute_alike, quantization_config
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.recipe import QuantizationType
 
 log = logging.getLogger(__name__)
 
@@ -67,17 +69,25 @@ class BaseModel:
             if isinstance(module, torch.nn.Linear) and module is not head
         ]
 
-    def load(self, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+    def load(
+        self,
+        dtype: torch.dtype,
+        device: torch.device,
+        quantization: QuantizationType = QuantizationType.NONE,
+    ) -> torch.nn.Module:
         """The model with its weights, on the device, frozen."""
         model = AutoModelForCausalLM.from_pretrained(
             self.path,
             dtype=dtype,
+            quantization_config=quantization_config(quantization, dtype),
+            device_map={"": device},
             attn_implementation=choose_attention(device, dtype),
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
         )
-        return cast("torch.nn.Module", model).requires_grad_(False).to(device)
+        compute_alike(model)
+        return cast("torch.nn.Module", model).requires_grad_(False)
 
 
 def open_base_model(path: Path, max_length: int) -> BaseModel:

@@ -61,7 +61,8 @@ def run(
     precision = found.state.precision if found else resolve(recipe.training.precision, world)
     method = METHODS[recipe.method.type]
     dtype = method.load_dtype(precision)
-    model = method.apply(prepared.base.load(dtype, world.device), recipe)
+    loaded = prepared.base.load(dtype, world.device, recipe.quantization.type)
+    model = method.apply(loaded, recipe)
 
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:

@@ -21,6 +21,8 @@ from finetune_trainer.engine.checkpoints import CheckpointState
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.world import World
 from finetune_trainer.errors import DivergedError
+from finetune_trainer.methods import METHODS
+from finetune_trainer.methods.rates import set_rates
 from finetune_trainer.recipe import Recipe, Schedule
 
 _SCHEDULES = {
@@ -73,6 +75,12 @@ class PackedTrainer(Trainer):
         self.remove_callback(PrinterCallback)  # Report says it
 
     # What a step is
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(model)
+        method = METHODS[self._recipe.method.type]
+        set_rates(optimizer, self._trained_model, method.rates(self._trained_model, self._recipe))
+        return optimizer
 
     def get_train_dataloader(self) -> DataLoader[dict[str, int]]:
         steps = [{"step": index} for index in range(self._plan.total_steps)]

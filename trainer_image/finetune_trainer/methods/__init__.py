@@ -8,9 +8,14 @@ from typing import Protocol
 
 import torch
 
+from finetune_trainer.engine.base_model import BaseModel
 from finetune_trainer.manifest import ArtifactKind
-from finetune_trainer.methods.full import Full
-from finetune_trainer.methods.lora import LoRA
+from finetune_trainer.methods.dora import DoRAMethod
+from finetune_trainer.methods.full import FullMethod
+from finetune_trainer.methods.ia3 import IA3Method
+from finetune_trainer.methods.lora import LoRAMethod
+from finetune_trainer.methods.prompt_tuning import PromptTuningMethod
+from finetune_trainer.methods.vera import VeRAMethod
 from finetune_trainer.recipe import MethodType, Precision, Recipe
 
 
@@ -22,11 +27,14 @@ class TuningMethod(Protocol):
     def load_dtype(self, precision: Precision) -> torch.dtype:
         """In which format the weights of the base model are loaded."""
 
-    def problems(self, modules: list[str], recipe: Recipe) -> list[str]:
-        """What of the recipe does not fit a model with linear modules of these names."""
+    def problems(self, base: BaseModel, recipe: Recipe) -> list[str]:
+        """What of the recipe does not fit the model."""
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         """Make the method's parameters trainable, in FP32, and all others not."""
+
+    def rates(self, model: torch.nn.Module, recipe: Recipe) -> dict[str, float]:
+        """Factor of the learning rate by name of the parameter; those not named have 1."""
 
     def finish(self, model: torch.nn.Module, published: torch.dtype) -> None:
         """Bring the weights to what will be published, before they are evaluated.
@@ -41,6 +49,10 @@ class TuningMethod(Protocol):
 
 
 METHODS: dict[MethodType, TuningMethod] = {
-    MethodType.LORA: LoRA(),
-    MethodType.FULL: Full(),
+    MethodType.LORA: LoRAMethod(),
+    MethodType.DORA: DoRAMethod(),
+    MethodType.IA3: IA3Method(),
+    MethodType.VERA: VeRAMethod(),
+    MethodType.PROMPT_TUNING: PromptTuningMethod(),
+    MethodType.FULL: FullMethod(),
 }

@@ -6,11 +6,12 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel
 
+from finetune_trainer.engine.base_model import BaseModel
 from finetune_trainer.manifest import ArtifactKind
 from finetune_trainer.recipe import Precision, Recipe
 
 
-class Full:
+class FullMethod:
     """The model is the artifact, in the number format of the base model."""
 
     kind = ArtifactKind.MODEL
@@ -19,11 +20,14 @@ class Full:
         # Also for BF16: the arithmetic is cast, the weights that are updated are not.
         return torch.float32
 
-    def problems(self, modules: list[str], recipe: Recipe) -> list[str]:
+    def problems(self, base: BaseModel, recipe: Recipe) -> list[str]:
         return []
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         return model.requires_grad_(True)
+
+    def rates(self, model: torch.nn.Module, recipe: Recipe) -> dict[str, float]:
+        return {}
 
     def finish(self, model: torch.nn.Module, published: torch.dtype) -> None:
         with torch.no_grad():

@@ -1,65 +1,82 @@
 """LoRA: low-rank adapters beside frozen linear modules."""
 
+import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file, save_file
 
-from finetune_trainer.manifest import ArtifactKind
-from finetune_trainer.recipe import LoRA as LoRARecipe
-from finetune_trainer.recipe import Precision, Recipe, TargetModulesPreset
+from finetune_trainer.methods import low_rank
+from finetune_trainer.methods.adapters import Adapter
+from finetune_trainer.methods.loftq import restore_what_quantization_lost
+from finetune_trainer.recipe import Initialization, LoRA, Recipe
 
-_PRESETS = {TargetModulesPreset.ALL_LINEAR: "all-linear"}
-"""PEFT's words."""
+_PISSA = "pissa_niter_16"
+"""PEFT's word for PiSSA by a randomised decomposition: seconds a model, where the exact one takes
+as long a layer, at no measured loss (PiSSA, appendix B)."""
+
+_START = "_adapter_at_start"
 
 
-class LoRA:
-    """The base model stays as it is; the adapter is the artifact."""
+class LoRAMethod(Adapter):
+    """Default starts as the base model itself. PiSSA takes the principal part of each weight into
+    the adapter, LoftQ what quantization has lost. Both start with an update that is not zero, so
+    what is published is the difference to it: an adapter of twice the rank, for the base model as
+    it is."""
 
-    kind = ArtifactKind.ADAPTER
-
-    def load_dtype(self, precision: Precision) -> torch.dtype:
-        return torch.bfloat16 if precision is Precision.BF16 else torch.float32
-
-    def problems(self, modules: list[str], recipe: Recipe) -> list[str]:
-        wanted = _lora(recipe).target_modules
-        known = sorted({name.rpartition(".")[2] for name in modules})
-        return [
-            f"method.lora.targetModules: {target} matches no linear module of the model, which has "
-            f"{', '.join(known)}"
-            for target in wanted
-            if not any(f".{name}".endswith(f".{target}") for name in modules)
-        ]
+    def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
+        pissa = _lora(recipe).initialization is Initialization.PISSA
+        start: Any = _PISSA if pissa else True
+        return LoraConfig(**low_rank.arguments(recipe), init_lora_weights=start)
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
-        lora = _lora(recipe)
-        torch.manual_seed(recipe.training.seed)
-        config = LoraConfig(
-            task_type="CAUSAL_LM",
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=lora.target_modules or _PRESETS[lora.target_modules_preset],
-        )
-        # Adapters of a bfloat16 model are kept in FP32 by PEFT: small updates would be lost.
-        return cast("torch.nn.Module", get_peft_model(model, config))
+        adapted = super().apply(model, recipe)
+        initialization = _lora(recipe).initialization
+        if initialization is Initialization.LOFTQ:
+            restore_what_quantization_lost(adapted, _lora(recipe))
+        if initialization is not Initialization.DEFAULT:
+            start = {
+                name: parameter.detach().cpu().clone()
+                for name, parameter in adapted.named_parameters()
+                if parameter.requires_grad
+            }
+            setattr(adapted, _START, start)
+        return adapted
 
-    def finish(self, model: torch.nn.Module, published: torch.dtype) -> None:
-        pass
+    def rates(self, model: torch.nn.Module, recipe: Recipe) -> dict[str, float]:
+        return low_rank.rates(model, recipe)
 
     def save(
         self, model: torch.nn.Module, recipe: Recipe, directory: Path, published: torch.dtype
     ) -> None:
-        peft_model = cast("PeftModel", model)
-        # The name people know, not the folder it was fetched to.
-        name = recipe.model.storage_uri.removeprefix("hf://")
-        peft_model.peft_config["default"].base_model_name_or_path = name
-        peft_model.peft_config["default"].revision = recipe.model.revision or None
-        peft_model.save_pretrained(str(directory), save_embedding_layers=False)
+        super().save(model, recipe, directory, published)
+        if _lora(recipe).initialization is not Initialization.DEFAULT:
+            _publish_difference(cast("PeftModel", model), _lora(recipe), directory)
 
 
-def _lora(recipe: Recipe) -> LoRARecipe:
+def _publish_difference(model: PeftModel, lora: LoRA, directory: Path) -> None:
+    """s·(B A - B₀ A₀) = [s·B, -s·B₀] [A; A₀]: exact, and with the scale 1."""
+    start: dict[str, torch.Tensor] = getattr(model, _START)
+    file = directory / SAFETENSORS_WEIGHTS_NAME
+    made = {}
+    for name, value in load_file(file).items():
+        before = start[name.replace(".weight", ".default.weight")]
+        if ".lora_A." in name:
+            made[name] = torch.cat([value, before], dim=0)
+        else:
+            made[name] = torch.cat([value, -before], dim=1) * lora.scaling
+    save_file(made, file, metadata={"format": "pt"})
+    path = directory / "adapter_config.json"
+    config = json.loads(path.read_text())
+    config |= {"r": 2 * lora.rank, "lora_alpha": 2 * lora.rank}
+    config |= {"use_rslora": False, "init_lora_weights": True}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
+
+
+def _lora(recipe: Recipe) -> LoRA:
     if recipe.method.lora is None:
         raise TypeError("the recipe's method is not LoRA")
     return recipe.method.lora

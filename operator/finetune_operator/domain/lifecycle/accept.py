@@ -20,7 +20,7 @@ from finetune_operator.domain.manifests.volume import (
 from finetune_operator.domain.observed import pods_gone
 from finetune_operator.domain.recipe_builder import build_recipe
 from finetune_trainer import rules
-from finetune_trainer.recipe import Device, Recipe
+from finetune_trainer.recipe import Device, Recipe, method_name
 
 LEAVING_SECONDS = 2.0
 """How often to look whether the garbage collector has finished."""
@@ -149,6 +149,7 @@ def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
         device=recipe.compute.device,
         nodes=recipe.compute.nodes,
         gpus_per_node=recipe.compute.gpus_per_node,
+        method=method_name(recipe.method.type, recipe.quantization.type),
     )
     work.actions += _missing(work, text)
     settled = (

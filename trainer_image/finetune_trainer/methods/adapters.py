@@ -1,0 +1,100 @@
+"""What all methods share whose result is an adapter in PEFT's format."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model
+from transformers import PreTrainedModel
+
+from finetune_trainer.engine.base_model import BaseModel
+from finetune_trainer.manifest import ArtifactKind
+from finetune_trainer.recipe import MethodType, Precision, Recipe, TargetModulesPreset
+
+_PRESETS = {TargetModulesPreset.ALL_LINEAR: "all-linear"}
+"""PEFT's words: every linear module but the output head, fused (qkv_proj) or not."""
+
+_MEMBERS = {MethodType.LORA: "lora", MethodType.DORA: "dora", MethodType.IA3: "ia3"} | {
+    MethodType.VERA: "vera"
+}
+
+
+class Adapter:
+    """The base model stays as it is; the adapter is the artifact. The base of such methods."""
+
+    kind = ArtifactKind.ADAPTER
+
+    def load_dtype(self, precision: Precision) -> torch.dtype:
+        return torch.bfloat16 if precision is Precision.BF16 else torch.float32
+
+    def problems(self, base: BaseModel, recipe: Recipe) -> list[str]:
+        modules = base.linear_modules()
+        known = sorted({name.rpartition(".")[2] for name in modules})
+        return [
+            f"method.{_MEMBERS[recipe.method.type]}.targetModules: {target} matches no linear "
+            f"module of the model, which has {', '.join(known)}"
+            for target in recipe.method.targets.target_modules
+            if not any(_is_target(name, [target]) for name in modules)
+        ]
+
+    def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
+        """PEFT's settings for this recipe."""
+        raise NotImplementedError
+
+    def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
+        torch.manual_seed(recipe.training.seed)
+        return in_fp32(get_peft_model(model, self.config(model, recipe)))
+
+    def rates(self, model: torch.nn.Module, recipe: Recipe) -> dict[str, float]:
+        return {}
+
+    def finish(self, model: torch.nn.Module, published: torch.dtype) -> None:
+        pass
+
+    def save(
+        self, model: torch.nn.Module, recipe: Recipe, directory: Path, published: torch.dtype
+    ) -> None:
+        peft_model = cast("PeftModel", model)
+        # The name people know, not the folder it was fetched to.
+        name = recipe.model.storage_uri.removeprefix("hf://")
+        peft_model.peft_config["default"].base_model_name_or_path = name
+        peft_model.peft_config["default"].revision = recipe.model.revision or None
+        peft_model.save_pretrained(str(directory), save_embedding_layers=False)
+
+
+def in_fp32(model: torch.nn.Module) -> torch.nn.Module:
+    """Trained tensors in FP32 whatever the base has: in bfloat16 small updates would be lost."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model
+
+
+def target_modules(recipe: Recipe) -> list[str] | str:
+    """What PEFT is told to change."""
+    targets = recipe.method.targets
+    return targets.target_modules or _PRESETS[targets.target_modules_preset]
+
+
+def targeted(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.nn.Linear]:
+    """The modules that are changed, by name."""
+    wanted = recipe.method.targets.target_modules
+    head = cast("PreTrainedModel", model).get_output_embeddings()  # type: ignore[no-untyped-call]
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and module is not head
+        and (not wanted or _is_target(name, wanted))
+    }
+
+
+def pattern(names: Iterable[str]) -> str:
+    """A regular expression for exactly these modules in any layer, as PEFT takes them."""
+    return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(name)) for name in names}))
+
+
+def _is_target(name: str, wanted: list[str]) -> bool:
+    return any(f".{name}".endswith(f".{target}") for target in wanted)

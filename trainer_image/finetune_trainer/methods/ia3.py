@@ -1,0 +1,27 @@
+"""IA3: a trained factor for each output of a module, and nothing else."""
+
+from typing import cast
+
+import torch
+from peft import IA3Config, PeftConfig
+from transformers import PreTrainedModel
+
+from finetune_trainer.methods.adapters import Adapter, pattern, targeted
+from finetune_trainer.recipe import Recipe
+
+
+class IA3Method(Adapter):
+    """Modules that end a feed-forward block (down_proj, fc2, …) have their inputs scaled, as in the
+    paper, all others their outputs. PEFT knows them by name for some architectures; here they are
+    found by shape, so that fused ones (Phi-3's gate_up_proj) and new ones are right as well."""
+
+    def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
+        modules = targeted(model, recipe)
+        config = cast("PreTrainedModel", model).config
+        width = config.get_text_config().intermediate_size
+        ends = [name for name, module in modules.items() if module.in_features == width]
+        return IA3Config(
+            task_type="CAUSAL_LM",
+            target_modules=pattern(modules),
+            feedforward_modules=pattern(ends),
+        )
