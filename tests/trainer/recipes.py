@@ -56,11 +56,16 @@ def workspace(
     inputs = root / "inputs"
     (inputs / "train-0").mkdir(parents=True)
     (inputs / "model").symlink_to(model)
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (inputs / "train-0" / "train.jsonl").write_text(text)
+    write_lines(inputs / "train-0" / "train.jsonl", lines)
     made = recipe(**changes)
     write_recipe(root, made)
     return made
+
+
+def write_lines(path: Path, lines: Iterable[object]) -> Path:
+    """JSON lines."""
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
 
 
 def write_recipe(root: Path, made: Recipe) -> None:

@@ -174,3 +174,39 @@ class CompletionManifest(Message):
     loss: float
     evaluation: Evaluation | None
     files: list[FileDigest]
+
+
+class Part(Message):
+    """Some text of an example, and whether the model is taught to say it."""
+
+    text: str
+    learned: bool
+
+
+class ShownExample(Message):
+    """One example as the model sees it."""
+
+    tokens: int
+    parts: list[Part]
+
+
+class Bin(Message):
+    """A column of a histogram of lengths."""
+
+    up_to: int
+    """Tokens, inclusive; the lower end is the bin before."""
+    examples: int
+
+
+class Inspected(Message):
+    """End of `inspect`: what the trainer sees of a data file."""
+
+    dataset_format: str
+    examples: int
+    tokens: int
+    learned_tokens: int
+    lengths: Lengths
+    histogram: list[Bin]
+    duplicates: int
+    """Records that are the same as an earlier one."""
+    shown: list[ShownExample]

@@ -1,0 +1,80 @@
+"""`finetune plan job.yaml`: every refusal with its field, and what would be done."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from finetune_operator.cli.job_file import NOT_CHECKED, read_job
+from finetune_operator.cli.machine import Local, gpus, localize
+from finetune_operator.cli.refusals import Refused, say, show_refusals
+from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.recipe import Recipe
+
+EXAMPLE = "finetune plan examples/chat/job.yaml --json plan.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", type=Path, help="a file with one FineTuneJob")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the same as JSON")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Say what would be done; nothing is fetched, started or written but the JSON."""
+    try:
+        local = localize(read_job(arguments.job), gpus())
+    except Refused as refused:
+        refusals = [{"field": each.field, "message": each.message} for each in refused.refusals]
+        _write(arguments.json, {"refusals": refusals})
+        show_refusals(console, refused.refusals)
+        return ExitCode.CONFIGURATION_ERROR
+    _write(
+        arguments.json,
+        {
+            "refusals": [],
+            "notes": list(local.notes),
+            "recipe": local.recipe.model_dump(mode="json"),
+            "recipeDigest": local.recipe.digest(),
+        },
+    )
+    _show(local, console)
+    return ExitCode.OK
+
+
+def _show(local: Local, console: Console) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in _lines(local.recipe):
+        table.add_row(Text(name, "bold"), Text(value))
+    console.print(table, soft_wrap=True)
+    for note in (*local.notes, NOT_CHECKED):
+        say(console, "note", note)
+
+
+def _lines(recipe: Recipe) -> list[tuple[str, str]]:
+    training, compute = recipe.training, recipe.compute
+    method = recipe.method.type.value
+    if lora := recipe.method.lora:
+        method += f", rank {lora.rank}, alpha {lora.alpha}"
+    length = f"{training.max_steps} steps" if training.max_steps else f"{training.epochs} epochs"
+    return [
+        ("model", recipe.model.storage_uri),
+        ("task", recipe.task.value),
+        ("method", method),
+        ("training", f"{length}, learning rate {training.learning_rate:g}, {training.schedule}"),
+        (
+            "step",
+            f"{training.tokens_per_batch} tokens: {training.sequences_per_batch} sequences of"
+            f" {training.max_length}",
+        ),
+        ("computed on", f"{compute.device}, {compute.world_size} process(es)"),
+        ("recipe", recipe.digest()),
+    ]
+
+
+def _write(path: Path | None, content: dict[str, Any]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

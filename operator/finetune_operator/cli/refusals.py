@@ -1,0 +1,35 @@
+"""What stands in the way, by field, in the user's spelling."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One thing that the user has to change."""
+
+    field: str
+    """Where it is written, for example spec.training.maxLength; empty when it is several."""
+    message: str
+
+
+class Refused(Exception):  # noqa: N818 - said of the manifest, as everywhere in the API
+    """The manifest cannot be carried out as it is written."""
+
+    def __init__(self, refusals: Iterable[Refusal]) -> None:
+        self.refusals = tuple(refusals)
+        super().__init__("; ".join(f"{each.field}: {each.message}" for each in self.refusals))
+
+
+def show_refusals(console: Console, refusals: Iterable[Refusal]) -> None:
+    for each in refusals:
+        field = f"{each.field}: " if each.field else ""
+        say(console, "refused", f"{field}{each.message}", "bold red")
+
+
+def say(console: Console, label: str, text: str, style: str = "yellow") -> None:
+    """A line that begins with a coloured word; never broken, so that paths can be copied."""
+    console.print(Text.assemble((label, style), "  ", text), soft_wrap=True)

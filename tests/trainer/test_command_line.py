@@ -1,0 +1,93 @@
+"""`finetune run` and `finetune check`, with the real trainer."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from finetune_operator import cli
+from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.inspect_data import histogram
+from tests.trainer.recipes import CONVERSATIONS, write_lines
+
+TIMEOUT = 180.0
+
+
+def job(folder: Path, model: Path, steps: int) -> Path:
+    write_lines(folder / "train.jsonl", CONVERSATIONS)
+    spec = {
+        "model": {"storageUri": f"file://{model}"},
+        "task": "Chat",
+        "dataset": {"train": [{"storageUri": "pvc://data/train.jsonl"}]},
+        "training": {"maxSteps": steps, "maxLength": 128, "tokensPerBatch": 256},
+        "compute": {"device": "CPU"},
+        "output": {"storageUri": "oci://registry.example.com/adapters/tiny:v1"},
+    }
+    manifest = {
+        "apiVersion": "finetune.dev/v1beta1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "tiny"},
+        "spec": spec,
+    }
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(manifest))
+    (folder / "claims").mkdir(exist_ok=True)
+    (folder / "claims" / "data").mkdir(exist_ok=True)
+    (folder / "train.jsonl").rename(folder / "claims" / "data" / "train.jsonl")
+    return path
+
+
+def start(folder: Path, path: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "finetune_operator.cli", "run", str(path)]
+    command += ["--workspace", str(folder / "run"), "--claims", str(folder / "claims")]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_interrupted_and_run_again(tiny_model: Path, tmp_path: Path) -> None:
+    path = job(tmp_path, tiny_model, steps=60)
+    log = tmp_path / "run" / "log.txt"
+    running = start(tmp_path, path)
+    deadline = time.monotonic() + TIMEOUT
+    while not (log.exists() and "step 3/60" in log.read_text()):
+        assert running.poll() is None, running.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=TIMEOUT)[0]
+    assert running.returncode == ExitCode.PREEMPTED, said
+    saved = re.search(r"a checkpoint of step (\d+) is saved; go on with: finetune run", said)
+    assert saved, said
+
+    again = start(tmp_path, path)
+    said = again.communicate(timeout=TIMEOUT)[0]
+    assert again.returncode == ExitCode.OK, said
+    assert f"going on from step {saved.group(1)}" in log.read_text()
+    assert str(tmp_path / "run" / "output" / "adapter") in said
+    assert (tmp_path / "run" / "output" / "adapter" / "adapter_model.safetensors").exists()
+
+
+def test_what_the_trainer_sees_of_a_file(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_lines(tmp_path / "train.jsonl", [*CONVERSATIONS, CONVERSATIONS[0]])
+    given = ["check", str(data), "--model", str(tiny_model), "--max-length", "44"]
+    assert cli.main(given) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "What comes after 2?" in said
+    assert "25 examples of format OpenAIChat" in said
+    assert re.search(r"1 +the same as an earlier one", said)
+    assert re.search(r"[1-9]\d* +longer than --max-length", said)
+
+
+def test_a_histogram_counts_every_length() -> None:
+    lengths = [3, 3, 4, 100, 57]
+    bins = histogram(lengths)
+    assert sum(each.examples for each in bins) == len(lengths)
+    assert len(bins) <= 10
+    assert bins[-1].up_to >= max(lengths) > bins[-2].up_to
+    assert bins[0].examples == 3

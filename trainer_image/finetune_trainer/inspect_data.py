@@ -1,0 +1,120 @@
+"""`inspect`: what training sees of a data file, without a recipe and without weights."""
+
+import argparse
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune_trainer.data.dataset import load_dataset
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.read import find_files, read_files
+from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.manifest import Bin, Inspected, Part, ShownExample
+from finetune_trainer.recipe import (
+    Checkpoint,
+    Compute,
+    Dataset,
+    DatasetFormat,
+    Device,
+    JobIdentity,
+    Method,
+    MethodType,
+    Model,
+    Precision,
+    Recipe,
+    Schedule,
+    Source,
+    Task,
+    Training,
+)
+from finetune_trainer.workspace import Workspace
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_BINS = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="a .jsonl file or a folder")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--task", type=Task, required=True)
+    parser.add_argument("--format", type=DatasetFormat, default=DatasetFormat.AUTO)
+    parser.add_argument("--max-length", type=int, required=True)
+    parser.add_argument("--examples", type=int, default=3, help="how many to show whole")
+
+
+def run(arguments: argparse.Namespace) -> Inspected:
+    """
+    Raises:
+        ConfigurationError, DataError: as `check` would.
+    """
+    recipe = _recipe(arguments)
+    tokenizer = open_base_model(arguments.model, arguments.max_length).tokenizer()
+    dataset = load_dataset(recipe, Workspace(Path("/nonexistent")), tokenizer)
+    train = dataset.train
+    records = read_files(find_files(arguments.data, str(arguments.data)), dataset.format).records
+    return Inspected(
+        dataset_format=dataset.format.value,
+        examples=len(train.examples),
+        tokens=sum(train.lengths),
+        learned_tokens=sum(example.targets for example in train.examples),
+        lengths=train.statistics(),
+        histogram=histogram(train.lengths_before),
+        duplicates=len(records) - len({repr(each.record) for each in records}),
+        shown=[
+            ShownExample(tokens=example.length, parts=_parts(example, tokenizer))
+            for example in train.examples[: arguments.examples]
+        ],
+    )
+
+
+def histogram(lengths: list[int]) -> list[Bin]:
+    """Counts in columns of equal width that reach from the shortest to the longest."""
+    least = min(lengths)
+    width = (max(lengths) - least) // _BINS + 1
+    counts = [0] * ((max(lengths) - least) // width + 1)
+    for length in lengths:
+        counts[(length - least) // width] += 1
+    return [
+        Bin(up_to=least + (at + 1) * width - 1, examples=count) for at, count in enumerate(counts)
+    ]
+
+
+def _parts(example: Example, tokenizer: "PreTrainedTokenizerBase") -> list[Part]:
+    """Runs of tokens that are learned, or that are not."""
+    runs = groupby(zip(example.ids.tolist(), example.supervised.tolist(), strict=True), _learned)
+    return [
+        Part(text=str(tokenizer.decode([token for token, _ in run])), learned=key)
+        for key, run in runs
+    ]
+
+
+def _learned(pair: tuple[int, bool]) -> bool:
+    return pair[1]
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    """Of everything but the data the recipe says what is usual: it decides nothing here."""
+    return Recipe(
+        job=JobIdentity(namespace="inspect", name="inspect", generation=1),
+        model=Model(storage_uri=f"file://{arguments.model}"),
+        task=arguments.task,
+        dataset=Dataset(
+            train=[Source(storage_uri=f"file://{arguments.data}")], format=arguments.format
+        ),
+        method=Method(type=MethodType.FULL),
+        training=Training(
+            epochs=1,
+            learning_rate=1e-5,
+            schedule=Schedule.CONSTANT,
+            warmup_steps=0,
+            max_length=arguments.max_length,
+            packing=False,
+            tokens_per_batch=arguments.max_length,
+            precision=Precision.FP32,
+            seed=0,
+        ),
+        compute=Compute(device=Device.CPU, nodes=1, gpus_per_node=0),
+        checkpoint=Checkpoint(interval_steps=1, interval_seconds=1, keep=1),
+    )
