@@ -105,6 +105,10 @@ test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
 test-trainer: venv ## Run the trainer's tests: real training on the CPU
 	$(PYTHON) -m pytest tests/trainer $(PYTEST_ARGUMENTS)
 
+.PHONY: matrix
+matrix: venv ## Try every combination of choices on small models; goes on where it was stopped
+	$(PYTHON) -m tests.trainer.matrix --json matrix.json
+
 .PHONY: test-cluster
 test-cluster: images ## Run the tests on a real cluster
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 
 from finetune_trainer.errors import ConfigurationError
 
@@ -205,13 +205,9 @@ class Method(_Frozen):
 
     @model_validator(mode="after")
     def _member_of_its_name(self) -> Self:
-        for member in type(self).model_fields.keys() - {"type"}:
-            name = to_camel(member)
-            meant = self.type.lower() == name.lower()
-            if meant != (getattr(self, member) is not None):
-                raise ValueError(
-                    f"method.{name} is given exactly when method.type is {METHOD_OF_MEMBER[name]}"
-                )
+        for member, method in METHOD_OF_MEMBER.items():
+            if (self.type is method) != (getattr(self, to_snake(member)) is not None):
+                raise ValueError(f"method.{member} is given exactly when method.type is {method}")
         return self
 
     @property

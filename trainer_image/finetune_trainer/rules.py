@@ -1,11 +1,12 @@
-"""Which combinations work, and why the others are refused; all else is a recipe's own business.
+"""Which recipes work, and why the others are refused; see combinations.py for pairs of choices.
 
 Pure and light: the operator refuses with it before anything is created, `check` repeats it.
 """
 
 from collections.abc import Iterator
 
-from finetune_trainer.recipe import DatasetFormat, Recipe, Task
+from finetune_trainer.combinations import refusals, values_of
+from finetune_trainer.recipe import DatasetFormat, Initialization, Recipe, Task
 
 TASK_FORMATS = {
     Task.CHAT: (DatasetFormat.OPENAI_CHAT, DatasetFormat.ALPACA),
@@ -14,10 +15,13 @@ TASK_FORMATS = {
 }
 """The formats a task can be learned from, the usual one first."""
 
+HIGHEST_RANK = 512
+"""Of an adapter that vLLM can be told to serve."""
+
 
 def problems(recipe: Recipe) -> list[str]:
     """Every reason, in the user's spelling, why this recipe cannot work; empty if there is none."""
-    return [*_data(recipe), *_batch(recipe)]
+    return [*_data(recipe), *refusals(values_of(recipe)), *_rank(recipe), *_batch(recipe)]
 
 
 def _data(recipe: Recipe) -> Iterator[str]:
@@ -34,6 +38,16 @@ def format_refused(task: Task, chosen: DatasetFormat) -> str:
         f"task {task} cannot be learned from dataset.format {chosen}: "
         f"give data as {accepted}, or set task: {fitting}"
     )
+
+
+def _rank(recipe: Recipe) -> Iterator[str]:
+    lora = recipe.method.lora
+    if lora and lora.initialization is not Initialization.DEFAULT and lora.rank > HIGHEST_RANK // 2:
+        yield (
+            f"method.lora.rank {lora.rank} would be published as {2 * lora.rank}, because "
+            f"initialization {lora.initialization} doubles it, and vLLM serves up to "
+            f"{HIGHEST_RANK}: set rank to {HIGHEST_RANK // 2} or less, or initialization: Default"
+        )
 
 
 def _batch(recipe: Recipe) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Everything that is generated from the models: CRDs, their chart templates, the reference.
+"""Everything that is generated from the models: CRDs, their chart templates, the reference, and
+what combines.
 
 python -m finetune_operator.api.crds --write    # or --check; in the root of the repository
 """
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from finetune_operator.api import GROUP, VERSION
+from finetune_operator.api.combinations_page import combinations_page
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.inference_revision import InferenceRevision
@@ -128,6 +130,7 @@ def generated() -> dict[Path, str]:
         files[template] = _yaml(chart_template(kind))
         files[Path("docs/reference") / f"{kind.__name__.lower()}.md"] = kind_page(definition)
     files[Path("docs/reference/conditions.md")] = conditions_page()
+    files[Path("docs/combinations.md")] = combinations_page()
     return files
 
 

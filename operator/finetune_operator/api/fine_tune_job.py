@@ -16,6 +16,7 @@ from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_r
 from finetune_operator.api.sources import ModelSource
 from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
+from finetune_trainer.combinations import INITIALIZATION, METHOD, PUBLISH, QUANTIZATION, REFUSALS
 from finetune_trainer.recipe import DatasetFormat, Task
 from finetune_trainer.rules import TASK_FORMATS, format_refused
 
@@ -30,6 +31,29 @@ def _task_and_format() -> Iterator[Rule]:
                     format_refused(task, refused),
                     field=".dataset.format",
                 )
+
+
+_CHOSEN = {
+    METHOD: "self.method.type",
+    QUANTIZATION: "self.quantization.type",
+    INITIALIZATION: "(has(self.method.lora) ? self.method.lora.initialization : '')",
+    PUBLISH: "self.publish.type",
+}
+"""The fields of spec that exclude each other, in CEL."""
+
+
+def _combinations() -> Iterator[Rule]:
+    """A rule for each pair that the trainer's table refuses."""
+    for refusal in REFUSALS:
+        if refusal.field not in _CHOSEN:
+            continue
+        for excluded in refusal.excluded:
+            yield Rule(
+                f"{_CHOSEN[refusal.field]} != '{refusal.value}'"
+                f" || {_CHOSEN[refusal.other]} != '{excluded}'",
+                refusal.message(excluded),
+                field=f".{refusal.other}",
+            )
 
 
 class FineTuneJobSpec(ApiModel):
@@ -58,17 +82,12 @@ class FineTuneJobSpec(ApiModel):
                 field=".training.tokensPerBatch",
             ),
             Rule(
-                "self.publish.type != 'KAITO' || self.method.type != 'Full'",
-                "KAITO serves adapters, and method Full makes a whole model: publish to type"
-                " Workspace, or train with LoRA",
-                field=".publish.type",
-            ),
-            Rule(
                 "self.publish.type != 'KAITO' || self.model.storageUri.startsWith('hf://')",
                 "KAITO fetches the base model by its Hugging Face name: set model.storageUri to"
                 " hf://owner/name, or publish to type Workspace",
                 field=".publish.type",
             ),
+            *_combinations(),
             *_task_and_format(),
         )
     )

@@ -9,6 +9,7 @@ from finetune_operator.api.cel import Rule, rules
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
 from finetune_operator.api.sources import ModelSource, SecretReference
 from finetune_operator.api.text import Digest, ImageDigestReference, Name, WorkspaceName
+from finetune_trainer.recipe import MethodType
 
 
 class Adapter(ApiModel):
@@ -19,6 +20,8 @@ class Adapter(ApiModel):
     pull_secrets: Annotated[tuple[SecretReference, ...], Field(max_length=1)] = ()
     """Secret of type kubernetes.io/dockerconfigjson that may pull it, if it needs one.
     Default: none."""
+    method: MethodType = MethodType.LORA
+    """Method that it was trained with: vLLM loads LoRA only. Default: LoRA."""
     rank: Annotated[int, Field(ge=1, le=512)] | None = None
     """Rank of the adapter: vLLM must be told the largest. Absent: 16, vLLM's own default."""
 

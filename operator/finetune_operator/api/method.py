@@ -149,6 +149,17 @@ class Method(ApiModel):
     """Settings of type PromptTuning. Absent: their defaults."""
 
 
+def published_rank(method: Method) -> int | None:
+    """Rank of the adapter that is served; None where there is none of the sort that vLLM loads.
+
+    What does not start as the base model itself is published as the difference, of twice the rank.
+    """
+    if method.type is not MethodType.LORA:
+        return None
+    lora = method.lora or LoRA()
+    return lora.rank * (1 if lora.initialization is Initialization.DEFAULT else 2)
+
+
 class Quantization(ApiModel):
     """How the linear layers of the base model are held, which are not trained."""
 

@@ -7,7 +7,7 @@ Workspace does not belong to the FineTuneJob, whose deletion takes no served mod
 from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Artifact
-from finetune_operator.api.method import LoRA
+from finetune_operator.api.method import published_rank
 from finetune_operator.api.output import PublishKAITO
 from finetune_operator.domain.actions import Action, Apply, JsonObject
 from finetune_operator.domain.applied import is_applied, stamped
@@ -138,7 +138,7 @@ def _settings(job: FineTuneJob) -> PublishKAITO:
 
 
 def _rank(job: FineTuneJob) -> int:
-    return (job.spec.method.lora or LoRA()).rank
+    return published_rank(job.spec.method) or DEFAULT_RANK
 
 
 def _config_name(job: FineTuneJob) -> str:

@@ -14,7 +14,7 @@ from finetune_operator.api.inference_revision import (
     Provenance,
 )
 from finetune_operator.api.inference_workspace import InferenceWorkspace
-from finetune_operator.api.method import LoRA
+from finetune_operator.api.method import published_rank
 from finetune_operator.api.sources import ModelSource
 from finetune_operator.domain.actions import Create, JsonObject
 from finetune_operator.domain.conditions import find, is_true
@@ -119,7 +119,8 @@ def _revision(job: FineTuneJob, artifact: Artifact, name: str) -> InferenceRevis
         adapter = Adapter(
             image=image_of(artifact),
             pull_secrets=(secret,) if secret else (),
-            rank=(job.spec.method.lora or LoRA()).rank,
+            method=job.spec.method.type,
+            rank=published_rank(job.spec.method),
         )
     else:
         model = ModelSource(storage_uri=artifact.uri, credentials_secret_ref=secret)

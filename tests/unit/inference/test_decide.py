@@ -194,6 +194,16 @@ REFUSED: dict[str, tuple[dict[str, Any], Reason, bool]] = {
         Reason.RUNTIME_UNAVAILABLE,
         True,
     ),
+    "an adapter that vLLM does not load": (
+        {"workspace": workspace(runtime="VLLM"), "revisions": (revision(1, method="DoRA"),)},
+        Reason.RUNTIME_UNAVAILABLE,
+        True,
+    ),
+    "adapters of two kinds": (
+        {"revisions": (revision(1), revision(2, method="IA3"))},
+        Reason.RUNTIME_UNAVAILABLE,
+        True,
+    ),
     "foreign Service": (
         {"service": {"kind": "Service", "metadata": {"name": "support", "uid": "x"}}},
         Reason.NAME_TAKEN,
@@ -229,6 +239,19 @@ def test_auto_chooses_once() -> None:
     assert label == "VLLM"
     world = settled(seen(has_gpu_nodes=True))
     assert decide(replace(world, has_gpu_nodes=False), NOW).actions == ()
+
+
+@pytest.mark.parametrize("method", ["DoRA", "IA3", "VeRA", "PromptTuning"])
+def test_auto_takes_the_runtime_that_loads_the_adapter(method: str) -> None:
+    world = seen(has_gpu_nodes=True, revisions=(revision(1, method=method, rank=None),))
+    label = applied(decide(world, NOW), "Deployment")[0]["metadata"]["labels"]
+    assert label["finetune.dev/runtime"] == "Transformers"
+    # Where vLLM answers already, it is not taken away from those who use it.
+    running = settled(seen(has_gpu_nodes=True))
+    later = replace(running, revisions=(*running.revisions, revision(2, method=method)))
+    refused = decide(later, NOW)
+    assert refused.actions == ()
+    assert "support-0002" in condition(refused.status, "Ready").message
 
 
 def test_no_pod_is_wanted() -> None:

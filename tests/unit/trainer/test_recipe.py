@@ -1,11 +1,23 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from finetune_operator.api.fine_tune_job import FineTuneJobSpec
+from finetune_trainer.combinations import (
+    INITIALIZATION,
+    METHOD,
+    PUBLISH,
+    QUANTIZATION,
+    REFUSALS,
+    Refusal,
+    refusals,
+)
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.recipe import Recipe, read_recipe
+from finetune_trainer.recipe import MethodType, QuantizationType, Recipe, method_name, read_recipe
 from finetune_trainer.rules import problems
 from tests.trainer.recipes import recipe
 
@@ -58,3 +70,69 @@ def test_combinations_that_cannot_work_are_refused(changes: dict[str, Any], mess
 
 def test_a_recipe_that_works_has_no_problems() -> None:
     assert problems(recipe()) == []
+
+
+CHOSEN: dict[str, Callable[[str], dict[str, Any]]] = {
+    METHOD: lambda value: {"method": _method(value)},
+    QUANTIZATION: lambda value: {"quantization": {"type": value}},
+    INITIALIZATION: lambda value: {"method": {"lora": {"initialization": value}}},
+}
+
+
+def _method(kind: str) -> dict[str, Any]:
+    return {"type": kind} if kind == "LoRA" else {"type": kind, "lora": None}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "excluded"),
+    [(each, value) for each in REFUSALS for value in each.excluded],
+    ids=lambda given: given if isinstance(given, str) else f"{given.field} {given.value}",
+)
+def test_every_refusal_says_what_is_wrong_and_what_to_do(refusal: Refusal, excluded: str) -> None:
+    message = refusal.message(excluded)
+    assert message.startswith(
+        f"{refusal.field} {refusal.value} cannot be combined with {refusal.other} {excluded}: "
+    )
+    assert ": set " in message
+    assert list(refusals({refusal.field: refusal.value, refusal.other: excluded})) == [message]
+    if refusal.field in CHOSEN:
+        chosen = {**CHOSEN[refusal.field](refusal.value), **CHOSEN[refusal.other](excluded)}
+        assert problems(recipe(**chosen)) == [message]
+    elif refusal.field == PUBLISH:
+        rules = json.dumps(FineTuneJobSpec.model_json_schema())
+        assert message in rules
+
+
+def test_a_start_that_doubles_the_rank_is_bounded() -> None:
+    (found,) = problems(recipe(method={"lora": {"rank": 400, "initialization": "PiSSA"}}))
+    assert "method.lora.rank 400 would be published as 800" in found
+    assert "set rank to 256 or less" in found
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ({"type": "DoRA"}, "method.lora is given exactly when method.type is LoRA"),
+        ({"type": "Full", "lora": None, "vera": {"rank": 1, "dropout": 0}}, "method.vera is"),
+        ({"type": "PromptTuning", "lora": None}, "method.promptTuning is given exactly when"),
+    ],
+)
+def test_a_method_has_the_member_of_its_name(method: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        recipe(method=method)
+
+
+@pytest.mark.parametrize(
+    ("method", "quantization", "name"),
+    [
+        (MethodType.LORA, QuantizationType.NONE, "LoRA"),
+        (MethodType.LORA, QuantizationType.NF4, "QLoRA"),
+        (MethodType.DORA, QuantizationType.NF4, "QDoRA"),
+        (MethodType.DORA, QuantizationType.INT8, "DoRA (Int8)"),
+        (MethodType.IA3, QuantizationType.NF4, "IA3 (NF4)"),
+    ],
+)
+def test_names_that_people_use(
+    method: MethodType, quantization: QuantizationType, name: str
+) -> None:
+    assert method_name(method, quantization) == name

@@ -29,6 +29,9 @@ from finetune_operator.domain.kinds import (
     Kind,
 )
 from finetune_operator.domain.waiting import explain_serving
+from finetune_trainer.combinations import METHOD, refusals
+from finetune_trainer.combinations import RUNTIME as RUNTIME_FIELD
+from finetune_trainer.recipe import MethodType
 
 _POLL_SECONDS = 15.0
 """While pods start: events of the scheduler and the kubelet are not watched."""
@@ -112,7 +115,7 @@ def _server(seen: Observed) -> tuple[Server, tuple[InferenceRevision, ...]]:
     server = Server(
         workspace=workspace,
         routing=routing,
-        runtime=_runtime(seen, seen.finetune_class),
+        runtime=_runtime(seen, seen.finetune_class, served),
         images=seen.finetune_class.spec.images,
         insecure_registries=seen.finetune_class.spec.insecure_registries,
         image_volumes=seen.image_volumes,
@@ -151,7 +154,41 @@ def _is_ours(found: JsonObject, seen: Observed) -> bool:
     )
 
 
-def _runtime(seen: Observed, finetune_class: FineTuneClass) -> Runtime:
+def _runtime(
+    seen: Observed, finetune_class: FineTuneClass, served: Sequence[InferenceRevision]
+) -> Runtime:
+    _one_kind(served)
+    chosen = _chosen_runtime(seen, finetune_class)
+    for revision in served:
+        if revision.spec.adapter is None:
+            continue
+        values = {RUNTIME_FIELD: chosen.value, METHOD: revision.spec.adapter.method}
+        if message := next(refusals(values), None):
+            if seen.workspace.spec.runtime is Runtime.AUTO and seen.deployment is None:
+                return Runtime.TRANSFORMERS
+            name = revision.metadata.name
+            raise _RefusedError(Reason.RUNTIME_UNAVAILABLE, f"Revision {name}: {message}.")
+    return chosen
+
+
+def _one_kind(served: Sequence[InferenceRevision]) -> None:
+    """Refuses adapters that cannot lie around one base model in memory."""
+    kinds: dict[MethodType, str] = {}
+    for revision in served:
+        if adapter := revision.spec.adapter:
+            # DoRA's layers are LoRA's with a magnitude.
+            kind = MethodType.LORA if adapter.method is MethodType.DORA else adapter.method
+            kinds.setdefault(kind, revision.metadata.name)
+    if len(kinds) > 1:
+        told = " and ".join(f"{name} ({kind})" for kind, name in kinds.items())
+        raise _RefusedError(
+            Reason.RUNTIME_UNAVAILABLE,
+            f"Revisions {told} hold adapters of different kinds, which one server cannot load:"
+            " publish one of them to another InferenceWorkspace, or delete its InferenceRevision.",
+        )
+
+
+def _chosen_runtime(seen: Observed, finetune_class: FineTuneClass) -> Runtime:
     asked, offered = seen.workspace.spec.runtime, finetune_class.spec.images.vllm is not None
     if asked is Runtime.VLLM and not offered:
         raise _RefusedError(

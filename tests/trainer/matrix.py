@@ -1,0 +1,260 @@
+"""Every combination that is not refused: trained, resumed, and read back by PEFT alone.
+
+python -m tests.trainer.matrix --json FILE    # the full product; goes on where FILE ends
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+import finetune_trainer
+from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.engine.checkpoints import STATE
+from finetune_trainer.engine.progress import ProgressReporter
+from finetune_trainer.engine.run import run
+from finetune_trainer.engine.state import load_weights
+from finetune_trainer.engine.stop import StopRequest
+from finetune_trainer.engine.world import World
+from finetune_trainer.methods import METHODS
+from finetune_trainer.recipe import Initialization, Precision, QuantizationType, Recipe
+from finetune_trainer.rules import problems
+from finetune_trainer.workspace import Workspace
+from tests.trainer.recipes import CONVERSATIONS, recipe, workspace
+from tests.trainer.tiny_models import write_model
+
+_LOW_RANK = {"rank": 4, "alpha": 8, "dropout": 0.0}
+
+METHOD_SETTINGS: dict[str, dict[str, Any]] = {
+    "LoRA": {"type": "LoRA", "lora": {**_LOW_RANK, "dropout": 0.1}},
+    "rsLoRA+ from PiSSA": {
+        "type": "LoRA",
+        "lora": {
+            **_LOW_RANK,
+            "rankStabilized": True,
+            "learningRateRatio": 16,
+            "initialization": "PiSSA",
+        },
+    },
+    "LoRA from LoftQ": {"type": "LoRA", "lora": {**_LOW_RANK, "initialization": "LoftQ"}},
+    "DoRA": {"type": "DoRA", "lora": None, "dora": _LOW_RANK},
+    "IA3": {"type": "IA3", "lora": None, "ia3": {}},
+    "VeRA": {"type": "VeRA", "lora": None, "vera": {"rank": 8, "dropout": 0.0}},
+    "PromptTuning": {"type": "PromptTuning", "lora": None, "promptTuning": {"virtualTokens": 3}},
+    "Full": {"type": "Full", "lora": None},
+}
+
+_INSTRUCTIONS = [
+    {"instruction": each["messages"][0]["content"], "output": each["messages"][1]["content"]}
+    for each in CONVERSATIONS
+]
+
+TASK_DATA: dict[str, list[Any]] = {
+    "Chat": CONVERSATIONS,
+    "Instruction": _INSTRUCTIONS,
+    "Completion": [{"text": each["instruction"] + each["output"]} for each in _INSTRUCTIONS],
+}
+
+AXES: dict[str, tuple[Any, ...]] = {
+    "method": tuple(METHOD_SETTINGS),
+    "quantization": tuple(QuantizationType),
+    "task": tuple(TASK_DATA),
+    "precision": ("FP32", "Auto"),
+    "packing": (True, False),
+    "architecture": ("llama", "phi3"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination."""
+
+    method: str
+    quantization: str
+    task: str
+    precision: str
+    packing: bool
+    architecture: str
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Of the usual recipe."""
+        return {
+            "task": self.task,
+            "dataset": {"validationFraction": 0.25},
+            "method": METHOD_SETTINGS[self.method],
+            "quantization": {"type": self.quantization},
+            "training": {
+                "maxSteps": 4,
+                "warmupSteps": 0,
+                "precision": self.precision,
+                "packing": self.packing,
+            },
+            "checkpoint": {"intervalSteps": 2, "keep": 2},
+        }
+
+    def __str__(self) -> str:
+        packed = "packed" if self.packing else "alone"
+        parts = (self.method, self.quantization, self.task, self.precision, packed)
+        return ", ".join((*parts, self.architecture))
+
+
+def product() -> list[Cell]:
+    """All cells that the rules allow."""
+    cells = [Cell(*values) for values in itertools.product(*AXES.values())]
+    return [cell for cell in cells if not problems(recipe(**cell.changes))]
+
+
+def pairs() -> list[Cell]:
+    """A few cells in which any two allowed values of different axes meet."""
+    cells = product()
+    missing = set().union(*(set(_pairs_of(cell)) for cell in cells))
+    chosen = []
+    while missing:
+        best = max(cells, key=lambda cell: len(missing.intersection(_pairs_of(cell))))
+        missing.difference_update(_pairs_of(best))
+        chosen.append(best)
+    return chosen
+
+
+def _pairs_of(cell: Cell) -> Iterator[tuple[tuple[str, Any], ...]]:
+    return itertools.combinations(asdict(cell).items(), 2)
+
+
+def check(cell: Cell, root: Path) -> None:
+    """Train in `root`, resume from the middle, read the result back.
+
+    Raises:
+        AssertionError: the resumed result is another one, or PEFT computes something else.
+    """
+    # Four-bit blocks are of 64 numbers.
+    base = write_model(root / "base", cell.architecture, hidden_size=64, intermediate_size=128)
+    (root / "run").mkdir()
+    made = workspace(root / "run", base, TASK_DATA[cell.task], **cell.changes)
+    place = Workspace(root / "run")
+    _train(made, place, attempt=1)
+    whole = _artifact(place)
+    shutil.rmtree(place.output)
+    shutil.rmtree(place.checkpoints / "step-00000004")
+    _train(made, place, attempt=2)
+    resumed = _artifact(place)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    theirs = _logits_by_peft(base, place)
+    untuned = _logits(AutoModelForCausalLM.from_pretrained(base))
+    assert float((theirs - untuned).abs().max()) > 1e-4
+    difference = float((theirs - _logits(_trained(made, base, place))).abs().max())
+    assert difference <= 1e-4, f"logits differ by {difference}"
+
+
+def _train(made: Recipe, place: Workspace, attempt: int) -> None:
+    alone = World(rank=0, size=1, device=torch.device("cpu"))
+    reporter = ProgressReporter.from_environment()
+    with reporter:
+        run(made, place, attempt=attempt, world=alone, stop=StopRequest(), reporter=reporter)
+
+
+def _artifact(place: Workspace) -> dict[str, torch.Tensor]:
+    (file,) = place.output.rglob("*.safetensors")
+    return load_file(file)
+
+
+def _logits_by_peft(base: Path, place: Workspace) -> torch.Tensor:
+    (file,) = place.output.rglob("*.safetensors")
+    if not (file.parent / "adapter_config.json").exists():
+        return _logits(AutoModelForCausalLM.from_pretrained(file.parent))
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    return _logits(PeftModel.from_pretrained(plain, str(file.parent)))
+
+
+def _trained(made: Recipe, base: Path, place: Workspace) -> torch.nn.Module:
+    """What the checkpoint of the last step holds, around the base model as it is served."""
+    method = METHODS[made.method.type]
+    opened = open_base_model(base, made.training.max_length)
+    cpu = torch.device("cpu")
+    checkpoint = place.checkpoints / "step-00000004"
+    if made.method.lora and made.method.lora.initialization is not Initialization.DEFAULT:
+        state = json.loads((checkpoint / STATE).read_text())
+        dtype = method.load_dtype(Precision(state["precision"]))
+        held = opened.load(dtype, cpu, made.quantization.type)
+        return _moved(method.apply(held, made), checkpoint, base)
+    model = method.apply(opened.load(torch.float32, cpu), made)
+    load_weights(checkpoint, model)
+    return model
+
+
+def _moved(started: Any, checkpoint: Path, base: Path) -> torch.nn.Module:
+    """The base model plus what training has changed of an update that was not zero."""
+    served: Any = AutoModelForCausalLM.from_pretrained(base)
+    layers = {
+        name.removeprefix("base_model.model."): module
+        for name, module in started.named_modules()
+        if hasattr(module, "lora_A")
+    }
+    start = {name: layer.get_delta_weight("default") for name, layer in layers.items()}
+    load_weights(checkpoint, started)
+    with torch.no_grad():
+        for name, layer in layers.items():
+            served.get_submodule(name).weight += layer.get_delta_weight("default") - start[name]
+    return served
+
+
+def _logits(model: Any) -> torch.Tensor:
+    ids = torch.arange(40)[None]
+    ends = torch.tensor([0, 40], dtype=torch.int32)
+    lengths = {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": 40, "max_length_k": 40}
+    ours = model.config._attn_implementation == "per_document"
+    with torch.no_grad():
+        answer = model.eval()(input_ids=ids, use_cache=False, **(lengths if ours else {}))
+    logits: torch.Tensor = answer.logits[0, -40:]  # without those of virtual tokens
+    return logits
+
+
+def code_digest() -> str:
+    """sha256 of the trainer's code and of this table."""
+    root = Path(finetune_trainer.__file__).parent
+    files = [*sorted(root.rglob("*.py")), Path(__file__)]
+    return "sha256:" + hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def main() -> None:
+    """Run the full product and write what came of it after each cell."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path, required=True)
+    target = parser.parse_args().json
+    report: dict[str, Any] = {"code": code_digest(), "cells": {}}
+    if target.exists() and (before := json.loads(target.read_text()))["code"] == report["code"]:
+        report = before
+    cells = [cell for cell in product() if str(cell) not in report["cells"]]
+    for cell in cells:
+        began = time.monotonic()
+        result: dict[str, Any] = asdict(cell)
+        with tempfile.TemporaryDirectory() as root:
+            try:
+                check(cell, Path(root))
+            except Exception as error:
+                result["failure"] = f"{type(error).__name__}: {error}"
+        result["seconds"] = round(time.monotonic() - began, 2)
+        report["cells"][str(cell)] = result
+        target.write_text(json.dumps(report, indent=1))
+        print(f"{result.get('failure', 'works')}: {cell}", flush=True)
+    failed = [name for name, each in report["cells"].items() if "failure" in each]
+    print(f"{len(report['cells'])} cells, {len(failed)} failed")
+    if failed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
