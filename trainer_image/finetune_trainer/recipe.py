@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel, to_snake
+from pydantic.alias_generators import to_camel
 
 from finetune_trainer.errors import ConfigurationError
 
@@ -205,9 +205,12 @@ class Method(_Frozen):
 
     @model_validator(mode="after")
     def _member_of_its_name(self) -> Self:
-        for member, method in METHOD_OF_MEMBER.items():
-            if (self.type is method) != (getattr(self, to_snake(member)) is not None):
-                raise ValueError(f"method.{member} is given exactly when method.type is {method}")
+        for name, field in type(self).model_fields.items():
+            method = METHOD_OF_MEMBER.get(field.alias or name)
+            if method and (self.type is method) != (getattr(self, name) is not None):
+                raise ValueError(
+                    f"method.{field.alias} is given exactly when method.type is {method}"
+                )
         return self
 
     @property
