@@ -13,6 +13,7 @@ import yaml
 from finetune_operator import cli
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.inspect_data import histogram
+from finetune_trainer.report.metrics_log import MetricsLog
 from tests.trainer.recipes import CONVERSATIONS, write_lines
 
 TIMEOUT = 180.0
@@ -68,7 +69,12 @@ def test_interrupted_and_run_again(tiny_model: Path, tmp_path: Path) -> None:
     assert again.returncode == ExitCode.OK, said
     assert f"going on from step {saved.group(1)}" in log.read_text()
     assert str(tmp_path / "run" / "output" / "adapter") in said
-    assert (tmp_path / "run" / "output" / "adapter" / "adapter_model.safetensors").exists()
+    assert {"adapter_model.safetensors", "report.html"} <= {
+        path.name for path in (tmp_path / "run" / "output" / "adapter").iterdir()
+    }
+    measured = MetricsLog(tmp_path / "run" / "metrics.jsonl").read()
+    assert [point.step for point in measured] == [0, *range(1, 61), 60]
+    assert {point.attempt for point in measured} == {1, 2}
 
 
 def test_what_the_trainer_sees_of_a_file(

@@ -38,6 +38,11 @@ class Workspace:
         return self.root / "checkpoints"
 
     @property
+    def metrics(self) -> Path:
+        """What was measured at each step: see report/metrics_log.py."""
+        return self.root / "metrics.jsonl"
+
+    @property
     def output(self) -> Path:
         return self.root / "output"
 

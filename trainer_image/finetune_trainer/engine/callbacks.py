@@ -14,6 +14,7 @@ from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.world import World
 from finetune_trainer.manifest import Progress, Stage
 from finetune_trainer.recipe import Checkpoint
+from finetune_trainer.report.metrics_log import MetricsLog, Point
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Surroundings:
     reporter: ProgressReporter
     checkpoints: Checkpoints
     attempt: int
+    metrics: MetricsLog
 
 
 class Agree(TrainerCallback):
@@ -71,11 +73,14 @@ class Report(TrainerCallback):
         self._around = around
         self._began = 0.0
         self._first = 0
+        self._last = (0.0, 0)
+        """When the loss was read last, and after which step."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._began, self._first = time.monotonic(), state.global_step
+        self._last = (self._began, self._first)
 
     def on_log(
         self,
@@ -87,7 +92,8 @@ class Report(TrainerCallback):
         if not self._around.world.leads:
             return
         logs: dict[str, float] = kwargs["logs"]
-        seconds = time.monotonic() - self._began
+        now = time.monotonic()
+        seconds = now - self._began
         done, left = state.global_step - self._first, state.max_steps - state.global_step
         tokens = self._plan.tokens(self._first, state.global_step)
         progress = Progress(
@@ -101,6 +107,18 @@ class Report(TrainerCallback):
             remaining_seconds=round(seconds / done * left),
         )
         self._around.reporter.report(progress)
+        before, last = self._last
+        self._last = (now, state.global_step)
+        self._around.metrics.append(
+            Point(
+                step=state.global_step,
+                attempt=self._around.attempt,
+                loss=logs["loss"],
+                learning_rate=logs["learning_rate"],
+                tokens_per_second=self._plan.tokens(last, state.global_step) / (now - before),
+            ),
+            durably=control.should_save,
+        )
         log.info(
             "step %d/%d  loss %.6f  learning rate %.3g  %.0f tokens/s  %d s left",
             progress.step,

@@ -21,6 +21,7 @@ from finetune_trainer.fence import Fence
 from finetune_trainer.manifest import Evaluation, Metrics, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
+from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.workspace import Workspace, locate
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,16 @@ def run(
     if done := already_complete(workspace, recipe):
         return done if world.leads else None
     checkpoints = Checkpoints(workspace.checkpoints, recipe.checkpoint.keep, fence)
-    around = Surroundings(world, stop, reporter, checkpoints, attempt)
+    around = Surroundings(
+        world, stop, reporter, checkpoints, attempt, MetricsLog(workspace.metrics)
+    )
 
     prepared = _prepare(recipe, workspace)
     _say(around, prepared.plan, Stage.LOADING, 0)
     found = _find_checkpoint(checkpoints, recipe, world)
     precision = found.state.precision if found else resolve(recipe.training.precision, world)
+    if world.leads:
+        around.metrics.take_back(found.state.step if found else -1)
     method = METHODS[recipe.method.type]
     dtype = method.load_dtype(precision)
     loaded = prepared.base.load(dtype, world.device, recipe.quantization.type)
@@ -153,6 +158,9 @@ def _measure(
         autocast(precision, around.world.device),
     )
     _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
+    if around.world.leads:
+        point = Point(step=step, attempt=around.attempt, validation_loss=loss)
+        around.metrics.append(point, durably=True)
     log.info("held-out loss at step %d: %.4f", step, loss)
     return loss
 

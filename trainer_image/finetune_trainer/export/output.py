@@ -25,6 +25,8 @@ from finetune_trainer.manifest import (
 )
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
+from finetune_trainer.report.metrics_log import MetricsLog
+from finetune_trainer.report.write import write_report
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, sync_directory
 
@@ -75,6 +77,15 @@ def write_output(
     tokenizer = base.tokenizer()
     TASKS[recipe.task](tokenizer, recipe.training.max_length)  # may add a chat template
     tokenizer.save_pretrained(folder)
+    write_report(
+        folder,
+        recipe,
+        result.dataset,
+        result.evaluation,
+        MetricsLog(workspace.metrics),
+        steps=result.total_steps,
+        attempt=result.attempt,
+    )
     (folder / "README.md").write_text(model_card(recipe, result, method.kind), encoding="utf-8")
     manifest = _manifest(result, method.kind, temporary, workspace)
     content = manifest.model_dump_json(indent=2).encode()

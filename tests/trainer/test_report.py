@@ -1,0 +1,89 @@
+"""report.html and the log that its curves are drawn from."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer.manifest import Evaluation, Lengths, Metrics
+from finetune_trainer.report.metrics_log import MetricsLog, Point
+from finetune_trainer.report.page import Data, Report, render
+from tests.trainer.recipes import recipe
+
+
+def points(last: int, attempt: int = 1) -> list[Point]:
+    return [
+        Point(step=step, attempt=attempt, loss=4 / step, learning_rate=1e-3, tokens_per_second=900)
+        for step in range(1, last + 1)
+    ]
+
+
+def report(measured: list[Point], name: str = "tiny") -> Report:
+    return Report(
+        recipe=recipe(job={"name": name}),
+        points=measured,
+        evaluation=Evaluation(base=Metrics(Loss="2.5000"), tuned=Metrics(Loss="1.2500")),
+        data=Data(
+            format="OpenAIChat",
+            digest="sha256:" + "0" * 64,
+            train_examples=20,
+            validation_examples=4,
+            tokens=1000,
+            learned_tokens=250,
+            duplicates=3,
+            lengths=Lengths(median=40, p90=60, maximum=99, truncated=2, dropped=1),
+        ),
+        steps=12,
+        attempt=2,
+        peak_bytes=2**31,
+    )
+
+
+def test_the_page_is_whole_and_asks_for_nothing() -> None:
+    measured = [Point(step=0, attempt=1, validation_loss=2.5), *points(12)]
+    page = render(report([*measured, Point(step=12, attempt=2, validation_loss=1.25)]))
+    root = ET.fromstring(page)  # noqa: S314 - our own page
+    text = " ".join(root.itertext())
+    for shown in ("2.5000", "1.2500", "75% of 1,000", "2.00 GiB", "median 40"):
+        assert shown in text
+    assert len(root.findall(".//svg")) == 3
+    for drawing in root.iter("svg"):
+        assert drawing.get("role") == "img"
+    assert "held out from 2.5 at step 0 to 1.25 at step 12" in page
+    assert not re.findall(r"https?:|url\((?!#)|@import|<script|<link", page)
+    references = re.findall(r'href="([^"]*)"', page)
+    assert all(each.startswith("#") for each in references)
+    ids = [each.get("id") for each in root.iter() if each.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {each.removeprefix("#") for each in references} <= set(ids)
+
+
+def test_what_users_wrote_is_text() -> None:
+    page = render(report([], name="<script>alert(1)</script>"))
+    assert "<script>" not in page
+    assert not ET.fromstring(page).findall(".//svg")  # noqa: S314 - our own page
+
+
+def test_going_on_takes_back_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.take_back(-1)
+    for point in points(7):
+        log.append(point, durably=False)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8, "att')  # the process was killed
+    log.take_back(5)
+    for point in points(8, attempt=2)[5:]:
+        log.append(point, durably=True)
+    assert [(each.step, each.attempt) for each in log.read()] == [
+        *((step, 1) for step in range(1, 6)),
+        *((step, 2) for step in range(6, 9)),
+    ]
+
+
+@pytest.mark.parametrize("steps", [-1, 0])
+def test_a_new_run_begins_with_an_empty_log(tmp_path: Path, steps: int) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.append(Point(step=1, attempt=1, loss=1.0), durably=False)
+    log.take_back(steps)
+    assert log.read() == []

@@ -1,0 +1,170 @@
+"""The page itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from finetune_trainer.manifest import Evaluation, Lengths
+from finetune_trainer.recipe import Recipe
+from finetune_trainer.report.charts import Line, chart
+from finetune_trainer.report.metrics_log import Point
+
+NAME = "report.html"
+_STYLE = Path(__file__).with_name("style.css")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What was learned from, in numbers."""
+
+    format: str
+    digest: str
+    train_examples: int
+    validation_examples: int
+    tokens: int
+    learned_tokens: int
+    duplicates: int
+    """Training examples that are the same as an earlier one."""
+    lengths: Lengths
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the page shows."""
+
+    recipe: Recipe
+    points: Sequence[Point]
+    evaluation: Evaluation | None
+    data: Data
+    steps: int
+    attempt: int
+    peak_bytes: int
+    """Largest resident memory of the leading process; of the GPU where it computes there."""
+
+
+def render(report: Report) -> str:
+    """HTML that is also well-formed XML, needs nothing but itself and reads well without colour."""
+    recipe = report.recipe
+    title = f"{recipe.job.name}: {recipe.method.type} of {_short(recipe.model.storage_uri)}"
+    body = [
+        f"<header><h1>{escape(title)}</h1>{_summary(report)}</header>",
+        *_metrics(report.evaluation),
+        *_curves(report.points),
+        _table("Data", _data(report)),
+        _table("Training", _training(report)),
+        "<section><h2>Recipe</h2><details><summary>Exactly what was run</summary><pre>"
+        f"{escape(recipe.model_dump_json(indent=2, exclude_none=True))}</pre></details></section>",
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
+        '<meta name="color-scheme" content="light dark"/>'
+        f"<title>{escape(title)}</title><style>{_STYLE.read_text(encoding='utf-8')}</style></head>"
+        f"<body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _short(uri: str) -> str:
+    return uri.rstrip("/").rpartition("/")[2]
+
+
+def _summary(report: Report) -> str:
+    tiles = [("steps", f"{report.steps:,}"), ("tokens of an epoch", f"{report.data.tokens:,}")]
+    if evaluation := report.evaluation:
+        tiles.insert(0, ("held-out loss", f"{evaluation.base.Loss} → {evaluation.tuned.Loss}"))
+    if speeds := [point.tokens_per_second for point in report.points if point.tokens_per_second]:
+        tiles.append(("tokens per second, median", f"{sorted(speeds)[len(speeds) // 2]:,.0f}"))
+    tiles.append(("peak memory", _gibibytes(report.peak_bytes)))
+    shown = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles
+    )
+    return f'<dl class="tiles">{shown}</dl>'
+
+
+def _metrics(evaluation: Evaluation | None) -> list[str]:
+    if evaluation is None:
+        return []
+    tuned = evaluation.tuned.model_dump(exclude_none=True)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td>'
+        f"<td>{escape(tuned[name])}</td></tr>"
+        for name, value in evaluation.base.model_dump(exclude_none=True).items()
+    )
+    return [
+        "<section><h2>Before and after</h2><table><caption>On held-out data, by the same code"
+        '</caption><thead><tr><th scope="col">metric</th><th scope="col">base</th>'
+        f'<th scope="col">tuned</th></tr></thead><tbody>{rows}</tbody></table></section>'
+    ]
+
+
+def _curves(points: Sequence[Point]) -> list[str]:
+    """A chart for each thing of which there are values."""
+    loss = _line("training", points, "loss")
+    held_out = _line("held out", points, "validation_loss", marked=True)
+    charts = [
+        ("Loss", [line for line in (loss, held_out) if line]),
+        ("Learning rate", [line] if (line := _line("rate", points, "learning_rate")) else []),
+        (
+            "Tokens per second",
+            [line] if (line := _line("speed", points, "tokens_per_second")) else [],
+        ),
+    ]
+    drawn = [
+        f"<figure><figcaption>{title}</figcaption>{chart(title, lines)}</figure>"
+        for title, lines in charts
+        if lines
+    ]
+    if not drawn:
+        return []
+    return [f'<section><h2>Curves</h2><div class="curves">{"".join(drawn)}</div></section>']
+
+
+def _line(name: str, points: Sequence[Point], field: str, *, marked: bool = False) -> Line | None:
+    known = [
+        (point.step, value) for point in points if (value := getattr(point, field)) is not None
+    ]
+    if not known:
+        return None
+    return Line(name, [step for step, _ in known], [value for _, value in known], marked)
+
+
+def _data(report: Report) -> list[tuple[str, str]]:
+    data, lengths = report.data, report.data.lengths
+    masked = 1 - data.learned_tokens / data.tokens
+    return [
+        ("format", data.format),
+        ("training examples", f"{data.train_examples:,}"),
+        ("held-out examples", f"{data.validation_examples:,}"),
+        ("length", f"median {lengths.median}, 90 % up to {lengths.p90}, longest {lengths.maximum}"),
+        ("cut at training.maxLength", f"{lengths.truncated:,}"),
+        ("left out, nothing to learn in them", f"{lengths.dropped:,}"),
+        ("the same as an earlier one", f"{data.duplicates:,}"),
+        ("tokens not learned (masked)", f"{masked:.0%} of {data.tokens:,}"),
+        ("digest", data.digest),
+    ]
+
+
+def _training(report: Report) -> list[tuple[str, str]]:
+    recipe = report.recipe
+    return [
+        ("base model", f"{recipe.model.storage_uri} {recipe.model.revision}".strip()),
+        ("task", recipe.task.value),
+        ("method", recipe.method.type.value),
+        ("learning rate", f"{recipe.training.learning_rate:g}, {recipe.training.schedule}"),
+        ("computed on", f"{recipe.compute.device}, {recipe.compute.world_size} process(es)"),
+        ("attempts", f"{report.attempt}"),
+        ("recipe", recipe.digest()),
+    ]
+
+
+def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    shown = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    return f"<section><h2>{escape(title)}</h2><table><tbody>{shown}</tbody></table></section>"
+
+
+def _gibibytes(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"

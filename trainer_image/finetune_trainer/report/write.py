@@ -1,0 +1,64 @@
+"""report.html, from what is known when training has ended."""
+
+import logging
+import resource
+from pathlib import Path
+
+import torch
+
+from finetune_trainer.data.dataset import Dataset
+from finetune_trainer.manifest import Evaluation
+from finetune_trainer.recipe import Device, Recipe
+from finetune_trainer.report.metrics_log import MetricsLog
+from finetune_trainer.report.page import NAME, Data, Report, render
+
+log = logging.getLogger(__name__)
+
+
+def write_report(
+    folder: Path,
+    recipe: Recipe,
+    dataset: Dataset,
+    evaluation: Evaluation | None,
+    metrics: MetricsLog,
+    *,
+    steps: int,
+    attempt: int,
+) -> None:
+    """Write it into the artifact's folder, so that it is published as well."""
+    report = Report(
+        recipe=recipe,
+        points=metrics.read(),
+        evaluation=evaluation,
+        data=_data(dataset),
+        steps=steps,
+        attempt=attempt,
+        peak_bytes=_peak_bytes(recipe.compute.device),
+    )
+    try:
+        page = render(report)
+    except Exception:
+        # Drawing is another library's work, and hours of training are not lost for a picture.
+        log.exception("%s could not be drawn; the result is complete without it", NAME)
+        return
+    (folder / NAME).write_text(page, encoding="utf-8")
+
+
+def _data(dataset: Dataset) -> Data:
+    train, held_out = dataset.train, dataset.validation
+    return Data(
+        format=dataset.format.value,
+        digest=dataset.digest,
+        train_examples=len(train.examples),
+        validation_examples=len(held_out.examples) if held_out else 0,
+        tokens=sum(train.lengths),
+        learned_tokens=sum(example.targets for example in train.examples),
+        duplicates=len(train.examples) - len({example.ids.tobytes() for example in train.examples}),
+        lengths=train.statistics(),
+    )
+
+
+def _peak_bytes(device: Device) -> int:
+    if device is Device.GPU:
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
