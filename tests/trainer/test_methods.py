@@ -90,7 +90,7 @@ def test_gradients_of_dora_are_those_of_peft(
 
 
 def test_magnitudes_change_what_a_bfloat16_model_says() -> None:
-    """By less than bfloat16 resolves: the product is made in FP32."""
+    """A change that a magnitude rounded to bfloat16 would not have."""
     torch.manual_seed(1)
     base = torch.nn.Linear(64, 64, bias=False, dtype=torch.bfloat16)
     config = LoraConfig(use_dora=True)
@@ -99,9 +99,9 @@ def test_magnitudes_change_what_a_bfloat16_model_says() -> None:
     magnitude = layer.lora_magnitude_vector["default"].weight
     with torch.no_grad():
         before = layer(x).float()
-        magnitude.data = magnitude.float() * (1 + 2**-11)
+        magnitude.data = magnitude.float() * (1 + 2**-8)
         ratio = float((layer(x).float() * before).sum() / before.square().sum())
-    assert 2**-12 < ratio - 1 < 2**-10
+    assert 2**-9 < ratio - 1 < 2**-6
 
 
 @pytest.mark.parametrize("kind", ["LoRA", "DoRA", "VeRA", "IA3"])
@@ -173,8 +173,8 @@ def test_loftq_makes_good_what_quantization_has_lost(tmp_path: Path) -> None:
     layer: Any = held.get_base_model().get_submodule(name)
 
     def lost() -> float:
-        eye = torch.eye(64)
-        return float((weight - layer(eye).T).norm())
+        with torch.no_grad():
+            return float((weight - layer(torch.eye(64)).T).norm())
 
     before = lost()
     restore_what_quantization_lost(held, made.method.lora)

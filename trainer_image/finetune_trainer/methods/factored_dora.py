@@ -66,7 +66,7 @@ class FactoredDoRA(DoraLinearLayer):
             added: torch.Tensor = (factor - 1) * _product(base_layer, x) + factor * update
             return result + added.to(result.dtype)
         row = result if bias is None else result - bias
-        # In FP32: a magnitude that has changed by less than bfloat16 resolves still counts.
+        # The factor stays FP32: rounded to bfloat16, most steps of a magnitude would be none.
         made: torch.Tensor = (factor * (row + update)).to(result.dtype)
         return made if bias is None else made + bias
 
