@@ -144,11 +144,11 @@ def check(cell: Cell, root: Path) -> None:
     (root / "run").mkdir()
     made = workspace(root / "run", base, TASK_DATA[cell.task], **cell.changes)
     place = Workspace(root / "run")
-    _train(made, place, attempt=1)
+    train(made, place, attempt=1)
     whole = _artifact(place)
     shutil.rmtree(place.output)
     shutil.rmtree(place.checkpoints / "step-00000004")
-    _train(made, place, attempt=2)
+    train(made, place, attempt=2)
     resumed = _artifact(place)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -159,7 +159,8 @@ def check(cell: Cell, root: Path) -> None:
     assert difference <= 1e-4, f"logits differ by {difference}"
 
 
-def _train(made: Recipe, place: Workspace, attempt: int) -> None:
+def train(made: Recipe, place: Workspace, attempt: int) -> None:
+    """One attempt in this process."""
     alone = World(rank=0, size=1, device=torch.device("cpu"))
     reporter = ProgressReporter.from_environment()
     with reporter:

@@ -67,12 +67,12 @@ def run(
     method = METHODS[recipe.method.type]
     dtype = method.load_dtype(precision)
     loaded = prepared.base.load(dtype, world.device, recipe.quantization.type)
-    model = method.apply(loaded, recipe)
-
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:
-        loss = _measure(model, prepared, around, precision, step=0)
+        # Before the method changes it: not every method starts as the base model itself.
+        loss = _measure(loaded, prepared, around, precision, step=0)
         template = template.model_copy(update={"base_loss": loss})
+    model = method.apply(loaded, recipe)
     template = template.model_copy(update={"attempt": attempt})
 
     trainer = PackedTrainer(

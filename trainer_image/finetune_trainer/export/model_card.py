@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 from finetune_trainer.manifest import ArtifactKind
-from finetune_trainer.recipe import Recipe
+from finetune_trainer.recipe import Recipe, method_name
 
 if TYPE_CHECKING:
     from finetune_trainer.export.output import Result
@@ -26,7 +26,7 @@ def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
     facts = {
         "Base model": f"`{base}` {recipe.model.revision}".strip(),
         "Task": recipe.task.value,
-        "Method": recipe.method.type.value,
+        "Method": method_name(recipe.method.type, recipe.quantization.type),
         "Training examples": str(len(result.dataset.train.examples)),
         "Dataset digest": f"`{result.dataset.digest}`",
         "Recipe digest": f"`{recipe.digest()}`",
@@ -38,7 +38,7 @@ def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
     sections = [
         f"---\nbase_model: {json.dumps(base.removeprefix('hf://'))}\nlibrary_name: {library}\n---",
         f"# {recipe.job.namespace}/{recipe.job.name}",
-        f"{recipe.method.type.value} fine-tuning of `{base}`, made by a FineTuneJob.",
+        f"{facts['Method']} fine-tuning of `{base}`, made by a FineTuneJob.",
         f"| | |\n|---|---|\n{table}",
         _evaluation(result),
         f"## Use\n\n```python\n{_USE[kind]}\n```",
