@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +38,10 @@ MAX_GRADIENT_NORM = 1.0
 
 GPU_LOGGING_STEPS = 10
 """Reading the loss waits for the GPU, so it is read once in so many steps; on a CPU at each."""
+
+
+_TRACKERS = {"tensorboard": "TENSORBOARD_LOGGING_DIR", "mlflow": "MLFLOW_TRACKING_URI"}
+"""transformers' own integrations, and the variable that tells each where to write."""
 
 
 class PackedTrainer(Trainer):
@@ -205,8 +210,15 @@ def _arguments(recipe: Recipe, plan: Plan, world: World, directory: Path) -> Tra
         average_tokens_across_devices=False,
         save_strategy="no",
         eval_strategy="no",
-        report_to="none",
+        report_to=_trackers(world),
         disable_tqdm=True,
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
     )
+
+
+def _trackers(world: World) -> list[str]:
+    """Those that the user has set up, in compute.podTemplate.env or in the shell."""
+    if not world.leads:
+        return []
+    return [name for name, variable in _TRACKERS.items() if os.environ.get(variable)]

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from finetune_trainer.manifest import Evaluation, Lengths
-from finetune_trainer.recipe import Recipe
+from finetune_trainer.recipe import Recipe, method_name
 from finetune_trainer.report.charts import Line, chart
 from finetune_trainer.report.metrics_log import Point
 
@@ -46,7 +46,7 @@ class Report:
 def render(report: Report) -> str:
     """HTML that is also well-formed XML, needs nothing but itself and reads well without colour."""
     recipe = report.recipe
-    title = f"{recipe.job.name}: {recipe.method.type} of {_short(recipe.model.storage_uri)}"
+    title = f"{recipe.job.name}: {_method(recipe)} of {_short(recipe.model.storage_uri)}"
     body = [
         f"<header><h1>{escape(title)}</h1>{_summary(report)}</header>",
         *_metrics(report.evaluation),
@@ -67,6 +67,10 @@ def render(report: Report) -> str:
 
 def _short(uri: str) -> str:
     return uri.rstrip("/").rpartition("/")[2]
+
+
+def _method(recipe: Recipe) -> str:
+    return method_name(recipe.method.type, recipe.quantization.type)
 
 
 def _summary(report: Report) -> str:
@@ -150,7 +154,7 @@ def _training(report: Report) -> list[tuple[str, str]]:
     return [
         ("base model", f"{recipe.model.storage_uri} {recipe.model.revision}".strip()),
         ("task", recipe.task.value),
-        ("method", recipe.method.type.value),
+        ("method", _method(recipe)),
         ("learning rate", f"{recipe.training.learning_rate:g}, {recipe.training.schedule}"),
         ("computed on", f"{recipe.compute.device}, {recipe.compute.world_size} process(es)"),
         ("attempts", f"{report.attempt}"),
