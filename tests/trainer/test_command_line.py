@@ -84,7 +84,7 @@ def test_what_the_trainer_sees_of_a_file(
     given = ["check", str(data), "--model", str(tiny_model), "--max-length", "44"]
     assert cli.main(given) == ExitCode.OK
     said = capsys.readouterr().out
-    assert "What comes after 2?" in said
+    assert "What comes after 2?<|im_end|>\n<|im_start|>assistant\n⟦333<|im_end|>⟧" in said
     assert "25 examples of format OpenAIChat" in said
     assert re.search(r"1 +the same as an earlier one", said)
     assert re.search(r"[1-9]\d* +longer than --max-length", said)

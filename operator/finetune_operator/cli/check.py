@@ -11,7 +11,7 @@ from rich.text import Text
 from finetune_operator.cli.refusals import say
 from finetune_operator.cli.trainer import TrainerFailed, TrainerProcess, stopped_by_signals
 from finetune_trainer.exit_codes import ExitCode
-from finetune_trainer.manifest import Inspected
+from finetune_trainer.manifest import Inspected, Part
 from finetune_trainer.recipe import DatasetFormat, Task
 
 EXAMPLE = "finetune check train.jsonl --model models/SmolLM2-135M-Instruct --task Chat"
@@ -64,14 +64,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _show(inspected: Inspected, console: Console) -> None:
     for number, shown in enumerate(inspected.shown, start=1):
         console.print(Text(f"example {number}, {shown.tokens} tokens", "bold"))
-        text = Text()
-        for part in shown.parts:
-            text.append(part.text, _LEARNED if part.learned else _GIVEN)
-        console.print(text)
+        console.print(Text.assemble(*(_styled(part, console) for part in shown.parts)))
         console.print()
-    legend = Text.assemble("learned in ", ("this colour", _LEARNED), ", given in ")
-    legend.append("this one", _GIVEN)
-    console.print(legend)
+    legend = (
+        Part(text="this is learned", learned=True),
+        Part(text=", this is given", learned=False),
+    )
+    console.print(Text.assemble(*(_styled(part, console) for part in legend)))
     lengths = inspected.lengths
     table = Table("tokens", "examples", "", title="Lengths", title_justify="left")
     most = max(each.examples for each in inspected.histogram)
@@ -92,3 +91,10 @@ def _show(inspected: Inspected, console: Console) -> None:
     ):
         if count:
             say(console, str(count), what)
+
+
+def _styled(part: Part, console: Console) -> tuple[str, str]:
+    """Between brackets where there are no colours, in a file for example."""
+    if part.learned and console.color_system is None:
+        return f"⟦{part.text}⟧", ""
+    return part.text, _LEARNED if part.learned else _GIVEN

@@ -6,6 +6,7 @@ decide about a training are repeated by `finetune_trainer.rules`.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,15 @@ NOT_CHECKED = (
     "kubectl apply --dry-run=server checks them"
 )
 KIND = "FineTuneJob"
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML takes 1e-3 for text; kubectl takes it for a number, which is then refused."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def read_job(path: Path) -> FineTuneJob:
@@ -45,7 +55,8 @@ def read_job(path: Path) -> FineTuneJob:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        documents = list(yaml.load_all(text, _Loader))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Refused([Refusal("", f"{path} cannot be read: {error}")]) from error
     jobs = [each for each in documents if isinstance(each, dict) and each.get("kind") == KIND]

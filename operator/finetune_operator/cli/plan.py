@@ -13,7 +13,7 @@ from finetune_operator.cli.job_file import NOT_CHECKED, read_job
 from finetune_operator.cli.machine import Local, gpus, localize
 from finetune_operator.cli.refusals import Refused, say, show_refusals
 from finetune_trainer.exit_codes import ExitCode
-from finetune_trainer.recipe import Recipe
+from finetune_trainer.recipe import Recipe, method_name
 
 EXAMPLE = "finetune plan examples/chat/job.yaml --json plan.json"
 
@@ -56,9 +56,11 @@ def _show(local: Local, console: Console) -> None:
 
 def _lines(recipe: Recipe) -> list[tuple[str, str]]:
     training, compute = recipe.training, recipe.compute
-    method = recipe.method.type.value
-    if lora := recipe.method.lora:
-        method += f", rank {lora.rank}, alpha {lora.alpha}"
+    given = recipe.method.model_dump(mode="json", exclude_none=True, exclude={"type"})
+    settings = [
+        f"{name} {value}" for member in given.values() for name, value in member.items() if value
+    ]
+    method = ", ".join([method_name(recipe.method.type, recipe.quantization.type), *settings])
     length = f"{training.max_steps} steps" if training.max_steps else f"{training.epochs} epochs"
     return [
         ("model", recipe.model.storage_uri),

@@ -81,6 +81,13 @@ def test_a_file_without_a_job_is_refused(tmp_path: Path) -> None:
         read_job(tmp_path / "job.yaml")
 
 
+def test_numbers_are_read_as_kubectl_reads_them(tmp_path: Path) -> None:
+    path = write(tmp_path, training={"learningRate": "RATE"})
+    path.write_text(path.read_text().replace("RATE", "1e-3"))
+    with pytest.raises(Refused, match=r"learningRate: must be a string, not 0\.001"):
+        read_job(path)
+
+
 def test_one_machine_does_the_work_of_several_nodes_with_the_same_numbers(tmp_path: Path) -> None:
     compute = {"device": "GPU", "nodes": 2, "gpusPerNode": 2}
     several = localize(read_job(write(tmp_path, compute=compute)), gpus_here=2)
