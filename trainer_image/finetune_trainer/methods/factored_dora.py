@@ -60,14 +60,14 @@ class FactoredDoRA(DoraLinearLayer):
             norm = self._norm(base_layer, lora_A.weight, lora_B.weight, scaling)
         # The norm is a constant to the gradient: DoRA, section 4.3.
         factor = self.weight / norm
-        bias = getattr(base_layer, "bias", None)
-        update = lora_B(lora_A(x)) * scaling
+        inner = lora_A(x)
         if dropped:
+            update = lora_B(inner) * scaling
             added: torch.Tensor = (factor - 1) * _product(base_layer, x) + factor * update
             return result + added.to(result.dtype)
+        bias = getattr(base_layer, "bias", None)
         row = result if bias is None else result - bias
-        # The factor stays FP32: rounded to bfloat16, most steps of a magnitude would be none.
-        made: torch.Tensor = (factor * (row + update)).to(result.dtype)
+        made: torch.Tensor = _Turned.apply(row, inner, lora_B.weight, factor, scaling)  # type: ignore[no-untyped-call]
         return made if bias is None else made + bias
 
     def _norm(
@@ -83,6 +83,40 @@ class FactoredDoRA(DoraLinearLayer):
         square = self.square + 2 * scaling * (inner * lora_B).sum(dim=1)
         # Rounding may leave a row that the update cancels a little below zero.
         return square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()
+
+
+class _Turned(torch.autograd.Function):
+    """factor ⊙ (row + s·inner Bᵀ), keeping for the gradient its own output only, which the model
+    keeps anyway: plain operations would keep the sum as well, a tensor as large for each module."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch hands them over by position
+        ctx: Any,
+        row: torch.Tensor,
+        inner: torch.Tensor,
+        b: torch.Tensor,
+        factor: torch.Tensor,
+        scaling: float,
+    ) -> torch.Tensor:
+        flat, thin = row.flatten(0, -2), inner.flatten(0, -2)
+        turned = torch.addmm(flat, thin.to(row.dtype), b.to(row.dtype).T, alpha=scaling)
+        # The factor stays FP32: rounded to bfloat16, most steps of a magnitude would be none.
+        output = turned.mul_(factor)
+        ctx.save_for_backward(thin, b, factor, output)
+        ctx.scaling, ctx.shapes = scaling, (row.shape, inner.shape)
+        return output.view(row.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        thin, b, factor, output = ctx.saved_tensors
+        gradient = gradients[0].flatten(0, -2)
+        of_factor = (gradient * output).sum(dim=0, dtype=factor.dtype) / factor
+        of_row = (gradient * factor).to(gradient.dtype)
+        of_thin = ctx.scaling * (of_row @ b.to(of_row.dtype))
+        of_b = ctx.scaling * (of_row.T @ thin.to(of_row.dtype))
+        row, inner = ctx.shapes
+        of_inner = of_thin.view(inner).to(thin.dtype)
+        return of_row.view(row), of_inner, of_b.to(b.dtype), of_factor, None
 
 
 class FactoredVariant(DoraLinearVariant):
