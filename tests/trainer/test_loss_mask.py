@@ -1,5 +1,6 @@
 """Supervised is exactly what the model is to say: the assistant's turns with their end tokens."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ import pytest
 
 from finetune_trainer.data.chat_template import ChatTemplate
 from finetune_trainer.data.examples import Example, limit
-from finetune_trainer.data.formats import AlpacaLine, OpenAIChatLine, Record, Role, TextLine, Turn
+from finetune_trainer.data.formats import (
+    AlpacaLine,
+    OpenAIChatLine,
+    Record,
+    Role,
+    TextLine,
+    ToolCall,
+    Turn,
+)
 from finetune_trainer.errors import ConfigurationError, DataError
 from finetune_trainer.recipe import Task
 from finetune_trainer.tasks import TASKS
@@ -119,6 +128,47 @@ def test_unusable_conversations_are_refused(smollm2: Path, turns: list[Turn], me
     with pytest.raises(DataError) as raised:
         ChatTemplate(FAMILIES["SmolLM2"].tokenizer(smollm2)).encode(turns)
     assert message in str(raised.value)
+
+
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+CALLED = [
+    Turn(Role.USER, "Rain in Bonn?"),
+    Turn(Role.ASSISTANT, "", tool_calls=(ToolCall("weather", {"city": "Bonn"}, "1"),)),
+    Turn(Role.TOOL, "dry", tool_call_id="1"),
+    Turn(Role.ASSISTANT, "No."),
+]
+TOOL_TEMPLATE = (
+    "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
+    + CHATML.replace(
+        "message['content']",
+        "message['content'] + (message.tool_calls[0].function | tojson"
+        " if message.tool_calls else '')",
+    )
+)
+
+
+def test_a_call_is_learned_and_its_result_is_not(smollm2: Path) -> None:
+    tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
+    tokenizer.chat_template = TOOL_TEMPLATE
+    example = ChatTemplate(tokenizer).encode(CALLED, [WEATHER])
+    asked, answered = said(tokenizer, example)
+    assert '"name": "weather"' in asked
+    assert '{"city": "Bonn"}' in asked
+    assert answered == "No.<|im_end|>"
+
+
+def test_tools_that_the_template_passes_over_are_refused(smollm2: Path) -> None:
+    with pytest.raises(DataError, match="leaves out tools"):
+        ChatTemplate(FAMILIES["SmolLM2"].tokenizer(smollm2)).encode(CALLED, [WEATHER])
+
+
+def test_an_answer_of_weight_0_is_read_only(smollm2: Path) -> None:
+    tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
+    first, *others = conversation("one", "two", system=False).turns[1:]
+    turns = [Turn(Role.USER, "?"), replace(first, learned=False), *others]
+    example = ChatTemplate(tokenizer).encode(turns)
+    assert said(tokenizer, example) == ["two<|im_end|>"]
+    assert "one<|im_end|>" in tokenizer.decode(example.ids)
 
 
 def test_words_in_angle_brackets_are_no_border(smollm2: Path) -> None:

@@ -28,10 +28,11 @@ class Task(StrEnum):
 
 
 class DatasetFormat(StrEnum):
-    """How a line of the data is laid out: see data/formats.py."""
+    """How a line of the data is laid out: see data/formats/."""
 
     AUTO = "Auto"
     OPENAI_CHAT = "OpenAIChat"
+    SHARE_GPT = "ShareGPT"
     ALPACA = "Alpaca"
     TEXT = "Text"
 

@@ -9,8 +9,8 @@ from finetune_trainer.combinations import refusals, values_of
 from finetune_trainer.recipe import DatasetFormat, Initialization, Recipe, Task
 
 TASK_FORMATS = {
-    Task.CHAT: (DatasetFormat.OPENAI_CHAT, DatasetFormat.ALPACA),
-    Task.INSTRUCTION: (DatasetFormat.ALPACA, DatasetFormat.OPENAI_CHAT),
+    Task.CHAT: (DatasetFormat.OPENAI_CHAT, DatasetFormat.SHARE_GPT, DatasetFormat.ALPACA),
+    Task.INSTRUCTION: (DatasetFormat.ALPACA, DatasetFormat.OPENAI_CHAT, DatasetFormat.SHARE_GPT),
     Task.COMPLETION: (DatasetFormat.TEXT,),
 }
 """The formats a task can be learned from, the usual one first."""

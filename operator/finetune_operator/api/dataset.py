@@ -48,5 +48,7 @@ class Dataset(ApiModel):
     """Share of the training examples to hold out, chosen by training.seed; above 0, at most 0.5.
     Absent: "0.05" unless `validation` is given."""
     format: DatasetFormat = DatasetFormat.AUTO
-    """Layout of a line: OpenAIChat (`{"messages": […]}`), Alpaca (`{"instruction", "input",
-    "output"}`), Text (`{"text"}`), or Auto: told by the first line. Default: Auto."""
+    """Layout of a line: OpenAIChat (`{"messages": […]}`, as OpenAI documents it: with tools,
+    tool_calls, and weight 0 for answers that are not learned), ShareGPT (`{"conversations":
+    [{"from", "value"}]}`), Alpaca (`{"instruction", "input", "output"}`), Text (`{"text"}`), or
+    Auto: told by the first line. Default: Auto."""

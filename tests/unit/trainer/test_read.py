@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from finetune_trainer.data.dataset import split
-from finetune_trainer.data.formats import Record, Role
+from finetune_trainer.data.formats import Record, Role, ToolCall
 from finetune_trainer.data.read import Located, find_files, read_files
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import DatasetFormat
@@ -11,6 +12,18 @@ from finetune_trainer.recipe import DatasetFormat
 CHAT = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
 ALPACA = b'{"instruction": "a", "input": "c", "output": "b"}'
 TEXT = b'{"text": "a"}'
+SHARE_GPT = b"""{"id": 7, "conversations": [{"from": "system", "value": "s"},
+  {"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}""".replace(b"\n", b"")
+
+
+def answer(**fields: object) -> bytes:
+    """A line of OpenAIChat whose second message is the assistant's, with these fields."""
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", **fields}]
+    return json.dumps({"messages": messages}).encode()
+
+
+def call(arguments: str) -> list[object]:
+    return [{"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}]
 
 
 def write(directory: Path, *lines: bytes, name: str = "train.jsonl") -> Path:
@@ -22,6 +35,7 @@ def write(directory: Path, *lines: bytes, name: str = "train.jsonl") -> Path:
     ("line", "expected"),
     [
         (CHAT, DatasetFormat.OPENAI_CHAT),
+        (SHARE_GPT, DatasetFormat.SHARE_GPT),
         (ALPACA, DatasetFormat.ALPACA),
         (TEXT, DatasetFormat.TEXT),
     ],
@@ -38,6 +52,22 @@ def test_alpaca_becomes_a_question_and_an_answer(tmp_path: Path) -> None:
         (Role.USER, "a\n\nc"),
         (Role.ASSISTANT, "b"),
     ]
+
+
+def test_share_gpt_becomes_a_conversation(tmp_path: Path) -> None:
+    (item,) = read_files([write(tmp_path, SHARE_GPT)], DatasetFormat.AUTO).records
+    assert [(turn.role, turn.content) for turn in item.record.turns] == [
+        (Role.SYSTEM, "s"),
+        (Role.USER, "a"),
+        (Role.ASSISTANT, "b"),
+    ]
+
+
+def test_calls_of_tools_and_weights_are_read_as_openai_writes_them(tmp_path: Path) -> None:
+    lines = [answer(tool_calls=call('{"x": 1}')), answer(content="b", weight=0)]
+    called, unlearned = read_files([write(tmp_path, *lines)], DatasetFormat.AUTO).records
+    assert called.record.turns[1].tool_calls == (ToolCall("f", {"x": 1}, "1"),)
+    assert [turn.learned for turn in unlearned.record.turns] == [True, False]
 
 
 def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> None:
@@ -62,6 +92,25 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> No
             DatasetFormat.AUTO,
             "line 1: not of format OpenAIChat: messages.1.role: Input should be 'system', 'user'",
         ),
+        ([answer()], DatasetFormat.AUTO, "content is missing"),
+        ([answer(content="b", weight=2)], DatasetFormat.AUTO, "messages.1.weight: Input should be"),
+        (
+            [answer(tool_calls=call("[1]"))],
+            DatasetFormat.AUTO,
+            "arguments: Value error, not a JSON",
+        ),
+        ([answer(tool_calls=call("{"))], DatasetFormat.AUTO, "arguments: Value error, not JSON: "),
+        (
+            [b'{"messages": [{"role": "user", "content": "a", "weight": 0}]}'],
+            DatasetFormat.AUTO,
+            "tool_calls and weight belong to messages of role assistant",
+        ),
+        (
+            [SHARE_GPT.replace(b"gpt", b"bing")],
+            DatasetFormat.AUTO,
+            "line 1: not of format ShareGPT: conversations.2.from: Input should be 'system',",
+        ),
+        ([CHAT[:-1] + b', "text": "a"}'], DatasetFormat.AUTO, "of no known format, or of several"),
         ([b'{"messages": []}'], DatasetFormat.AUTO, "messages: List should have at least 1 item"),
     ],
 )

@@ -6,8 +6,9 @@ whole conversation, and the answer ends with a token of its own, which is learne
 for which either does not hold is refused rather than guessed at.
 """
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import TemplateError
@@ -46,8 +47,10 @@ class ChatTemplate:
         """Text of the special token that ends every answer, for example <|im_end|>."""
         self._control = [text for text in _special_tokens(tokenizer).values() if text in sample]
 
-    def encode(self, turns: Sequence[Turn]) -> Example:
+    def encode(self, turns: Sequence[Turn], tools: Sequence[dict[str, Any]] = ()) -> Example:
         """Tokens of the conversation; supervised are the answers, their end tokens included.
+
+        Calls of tools are part of an answer; answers of weight 0 are read, but not learned.
 
         A token that begins before an answer belongs to the prompt, though it may reach into the
         answer: the model never has to start it.
@@ -58,21 +61,26 @@ class ChatTemplate:
             ConfigurationError: the template is not one that this method can follow.
         """
         self._refuse_control_tokens(turns)
-        text = self._render(turns)
+        text = self._render(turns, tools)
+        _refuse_what_is_left_out(text, turns, tools)
         spans = [
-            self._answer_span(text, turns, index)
+            self._answer_span(text, turns, tools, index)
             for index, turn in enumerate(turns)
-            if turn.role is Role.ASSISTANT
+            if turn.role is Role.ASSISTANT and turn.learned
         ]
         if not spans:
-            raise DataError("no message of role assistant, so there is nothing to learn")
+            raise DataError(
+                "no message of role assistant (and weight 1), so there is nothing to learn"
+            )
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         positions = [_position(start, end) for start, end in encoded["offset_mapping"]]
         supervised = [any(start <= at < end for start, end in spans) for at in positions]
         return Example(np.array(encoded["input_ids"]), np.array(supervised, dtype=np.bool_))
 
-    def _answer_span(self, text: str, turns: Sequence[Turn], index: int) -> tuple[int, int]:
-        prompt = self._render(turns[:index], add_generation_prompt=True)
+    def _answer_span(
+        self, text: str, turns: Sequence[Turn], tools: Sequence[dict[str, Any]], index: int
+    ) -> tuple[int, int]:
+        prompt = self._render(turns[:index], tools, add_generation_prompt=True)
         if not text.startswith(prompt):
             raise ConfigurationError(
                 "the model's chat template renders a conversation differently once it goes on, so "
@@ -86,11 +94,19 @@ class ChatTemplate:
             )
         return len(prompt), end + len(self.end_token)
 
-    def _render(self, turns: Sequence[Turn], *, add_generation_prompt: bool = False) -> str:
-        messages = [{"role": turn.role.value, "content": turn.content} for turn in turns]
+    def _render(
+        self,
+        turns: Sequence[Turn],
+        tools: Sequence[dict[str, Any]] = (),
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
         try:
             text = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
+                [_message(turn) for turn in turns],
+                tools=list(tools) or None,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
             )
         except (TemplateError, ValueError) as error:
             roles = ", ".join(turn.role for turn in turns)
@@ -116,11 +132,53 @@ class ChatTemplate:
     def _refuse_control_tokens(self, turns: Sequence[Turn]) -> None:
         for number, turn in enumerate(turns, start=1):
             for token in self._control:
-                if token in turn.content:
+                if any(token in said for said in _texts(turn)):
                     raise DataError(
                         f"message {number} contains {token}, which the model reads as the border "
                         "of a message: remove it from the text"
                     )
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": turn.role.value, "content": turn.content}
+    if turn.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in turn.tool_calls
+        ]
+    if turn.tool_call_id:
+        message["tool_call_id"] = turn.tool_call_id
+    return message
+
+
+def _texts(turn: Turn) -> list[str]:
+    """All that a message says."""
+    calls = (
+        text
+        for call in turn.tool_calls
+        for text in (call.name, json.dumps(call.arguments, ensure_ascii=False))
+    )
+    return [turn.content, *calls]
+
+
+def _refuse_what_is_left_out(
+    text: str, turns: Sequence[Turn], tools: Sequence[dict[str, Any]]
+) -> None:
+    """Many templates know no tools and pass over them without a word."""
+    named = [call.name for turn in turns for call in turn.tool_calls]
+    named += [str(tool.get("function", tool).get("name", "")) for tool in tools]
+    results = [turn.content for turn in turns if turn.role is Role.TOOL]
+    if any(name not in text for name in named) or any(
+        result.strip() not in text for result in results
+    ):
+        raise DataError(
+            "the model's chat template leaves out tools, their calls or their results: "
+            "choose a model that was made to call tools"
+        )
 
 
 def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[int, str]:

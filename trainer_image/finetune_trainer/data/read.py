@@ -101,8 +101,8 @@ def _detect(place: str, value: dict[str, object]) -> DatasetFormat:
     found = detect(set(value))
     if found is None:
         raise DataError(
-            f"{place}: the keys {', '.join(sorted(value)) or '(none)'} are of no known format; "
-            f"known are {describe()}"
+            f"{place}: the keys {', '.join(sorted(value)) or '(none)'} are of no known format, "
+            f"or of several; known are {describe()}"
         )
     return found
 

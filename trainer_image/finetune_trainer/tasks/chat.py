@@ -16,4 +16,4 @@ def encoder(
 ) -> Callable[[Record], list[Example]]:
     """One example per conversation; max_length cuts later, so that the cut is counted."""
     template = ChatTemplate(tokenizer)
-    return lambda record: [template.encode(record.turns)]
+    return lambda record: [template.encode(record.turns, record.tools)]

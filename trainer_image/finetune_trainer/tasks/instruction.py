@@ -43,6 +43,6 @@ def encoder(
                 f"task Instruction wants one question and one answer, not {', '.join(roles)}: "
                 "set task: Chat for longer conversations"
             )
-        return [template.encode(record.turns)]
+        return [template.encode(record.turns, record.tools)]
 
     return encode
