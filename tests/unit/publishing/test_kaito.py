@@ -7,6 +7,7 @@ import pytest
 
 from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.method import Method, published_rank
 from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.publication import Publication
 from finetune_operator.publishing.kaito import KAITOPublisher
@@ -122,3 +123,17 @@ def test_a_workspace_of_somebody_else_is_left_alone() -> None:
     publication = publish(job(PUBLISH), (foreign,))
     assert publication.reason is Reason.NAME_TAKEN
     assert (publication.stalled, publication.actions) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("method", "rank"),
+    [
+        ({}, 16),
+        ({"lora": {"rank": 8}}, 8),
+        ({"lora": {"rank": 8, "initialization": "PiSSA"}}, 16),
+        ({"lora": {"rank": 8, "initialization": "LoftQ"}}, 16),
+        ({"type": "DoRA", "dora": {"rank": 8}}, None),
+    ],
+)
+def test_the_rank_is_that_of_what_is_published(method: dict[str, Any], rank: int | None) -> None:
+    assert published_rank(Method.model_validate(method)) == rank
