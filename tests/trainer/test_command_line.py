@@ -72,6 +72,7 @@ def test_interrupted_and_run_again(tiny_model: Path, tmp_path: Path) -> None:
     assert {"adapter_model.safetensors", "report.html"} <= {
         path.name for path in (tmp_path / "run" / "output" / "adapter").iterdir()
     }
+    assert (tmp_path / "run" / "output" / "evaluation.json").exists()  # the base of attempt 1
     measured = MetricsLog(tmp_path / "run" / "metrics.jsonl").read()
     assert [point.step for point in measured] == [0, *range(1, 61), 60]
     assert {point.attempt for point in measured} == {1, 2}

@@ -21,6 +21,7 @@ from finetune_trainer.engine.attention import choose_attention
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import ArtifactKind, CompletionManifest
+from finetune_trainer.report.scores import ScoresFile, gain, interval
 from tests.trainer.processes import Ended, train
 from tests.trainer.recipes import workspace
 from tests.trainer.tiny_models import write_model
@@ -67,6 +68,18 @@ def test_held_out_loss_falls(trained: tuple[Path, Ended]) -> None:
     evaluation = trained[1].trained.evaluation
     assert evaluation is not None
     assert float(evaluation.tuned.Loss) < float(evaluation.base.Loss)
+
+
+def test_the_scores_of_the_examples_have_the_held_out_loss_as_their_mean(
+    trained: tuple[Path, Ended],
+) -> None:
+    root, ended = trained
+    assert ended.trained.evaluation is not None
+    scores = ScoresFile.model_validate_json((root / "output" / "evaluation.json").read_bytes())
+    both = scores.metrics["Loss"]
+    assert f"{interval(both.base).value:.4f}" == ended.trained.evaluation.base.Loss
+    assert f"{interval(both.tuned).value:.4f}" == ended.trained.evaluation.tuned.Loss
+    assert gain(both).high < 0
 
 
 def test_model_card_says_what_was_made_of_what(trained: tuple[Path, Ended]) -> None:

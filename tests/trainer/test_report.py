@@ -9,6 +9,7 @@ import pytest
 from finetune_trainer.manifest import Evaluation, Lengths, Metrics
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.report.page import Data, Report, render
+from finetune_trainer.report.scores import Scores, ScoresFile, ScoresOfBoth, gain, interval
 from tests.trainer.recipes import recipe
 
 
@@ -24,6 +25,14 @@ def report(measured: list[Point], name: str = "tiny") -> Report:
         recipe=recipe(job={"name": name}),
         points=measured,
         evaluation=Evaluation(base=Metrics(Loss="2.5000"), tuned=Metrics(Loss="1.2500")),
+        scores=ScoresFile(
+            metrics={
+                "Loss": ScoresOfBoth(
+                    base=Scores(values=[2.0, 3.0], weights=[1, 1]),
+                    tuned=Scores(values=[1.0, 1.5], weights=[1, 1]),
+                )
+            }
+        ),
         data=Data(
             format="OpenAIChat",
             digest="sha256:" + "0" * 64,
@@ -45,7 +54,16 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
     page = render(report([*measured, Point(step=12, attempt=2, validation_loss=1.25)]))
     root = ET.fromstring(page)  # noqa: S314 - our own page
     text = " ".join(root.itertext())
-    for shown in ("2.5000", "1.2500", "75% of 1,000", "2.00 GiB", "median 40"):
+    for shown in (
+        "2.5000",
+        "1.2500",
+        "-1.2500",
+        "2.000 to 3.000",
+        "-1.500 to -1.000",
+        "75% of 1,000",
+        "2.00 GiB",
+        "median 40",
+    ):
         assert shown in text
     assert len(root.findall(".//svg")) == 3
     for drawing in root.iter("svg"):
@@ -87,3 +105,19 @@ def test_a_new_run_begins_with_an_empty_log(tmp_path: Path, steps: int) -> None:
     log.append(Point(step=1, attempt=1, loss=1.0), durably=False)
     log.take_back(steps)
     assert log.read() == []
+
+
+def test_a_gain_that_each_example_shows_is_certain_though_the_examples_differ() -> None:
+    values = [float(number) for number in range(40)]
+    weights = [1 + number % 3 for number in range(40)]
+    both = ScoresOfBoth(
+        base=Scores(values=values, weights=weights),
+        tuned=Scores(values=[value - 1 for value in values], weights=weights),
+    )
+    mean = sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
+    of_base, gained = interval(both.base), gain(both)
+    assert of_base.value == pytest.approx(mean)
+    # The standard error of the mean of 0 … 39 is 1.85, and the interval about four of it wide.
+    assert 5.5 < of_base.high - of_base.low < 9.5
+    assert of_base.low < mean < of_base.high
+    assert (gained.low, gained.value, gained.high) == pytest.approx((-1.0, -1.0, -1.0))

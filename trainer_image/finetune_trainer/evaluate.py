@@ -7,25 +7,32 @@ import torch
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.packing import pack, share
 from finetune_trainer.data.rows import make_row
-from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.loss import token_losses
 from finetune_trainer.engine.world import World
 
 
-def held_out_loss(
+def held_out_losses(
     model: torch.nn.Module,
     examples: Examples,
     max_length: int,
     world: World,
     autocast: AbstractContextManager[object],
-) -> float:
-    """Mean cross-entropy in nats over all supervised tokens, each token weighing the same."""
+) -> list[float]:
+    """For each example the sum of the cross-entropies (nats) of its supervised tokens."""
     packs = pack(examples.lengths, range(len(examples.examples)), max_length)
-    total, targets = 0.0, 0
+    losses = [0.0] * len(examples.examples)
     model.eval()
     with torch.no_grad(), autocast:
         for members in share(packs, world.rank, world.size):
-            row = make_row([examples.examples[index] for index in members]).to(world.device)
-            total += float(summed_loss(model, row))
-            targets += len(row.targets)
-    total_sum, targets_sum = world.sum([total, targets])
-    return total_sum / targets_sum
+            documents = [examples.examples[index] for index in members]
+            row = make_row(documents).to(world.device)
+            counts = [document.targets for document in documents]
+            parts = torch.split(token_losses(model, row), counts)
+            for index, part in zip(members, parts, strict=True):
+                losses[index] = float(part.sum())
+    return world.sum(losses)
+
+
+def mean_loss(losses: list[float], examples: Examples) -> float:
+    """Over all supervised tokens, each token weighing the same."""
+    return sum(losses) / sum(example.targets for example in examples.examples)

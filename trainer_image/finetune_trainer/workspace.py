@@ -43,8 +43,18 @@ class Workspace:
         return self.root / "metrics.jsonl"
 
     @property
+    def base_scores(self) -> Path:
+        """How the base model did on each held-out example, for an attempt that goes on."""
+        return self.root / "base-scores.json"
+
+    @property
     def output(self) -> Path:
         return self.root / "output"
+
+    @property
+    def evaluation(self) -> Path:
+        """The scores of each held-out example: see report/scores.py."""
+        return self.output / "evaluation.json"
 
     @property
     def completion(self) -> Path:

@@ -9,7 +9,17 @@ from finetune_trainer.data.rows import Row
 
 
 def summed_loss(model: torch.nn.Module, row: Row) -> torch.Tensor:
-    """Sum of the cross-entropies (nats) of the supervised tokens of a row, FP32.
+    """Sum of the cross-entropies (nats) of the supervised tokens of a row, FP32."""
+    return cross_entropy(_logits(model, row), row.targets, reduction="sum")
+
+
+def token_losses(model: torch.nn.Module, row: Row) -> torch.Tensor:
+    """The cross-entropy of each supervised token of a row, FP32, in their order."""
+    return cross_entropy(_logits(model, row), row.targets, reduction="none")
+
+
+def _logits(model: torch.nn.Module, row: Row) -> torch.Tensor:
+    """What the model says before each supervised token.
 
     Only their positions reach the language-model head, which costs more than a layer where the
     vocabulary is large.
@@ -24,5 +34,5 @@ def summed_loss(model: torch.nn.Module, row: Row) -> torch.Tensor:
         "use_cache": False,
         "logits_to_keep": row.predictors,
     }
-    logits = model(**arguments).logits[0]
-    return cross_entropy(logits.float(), row.targets, reduction="sum")
+    logits: torch.Tensor = model(**arguments).logits[0]
+    return logits.float()

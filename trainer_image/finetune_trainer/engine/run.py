@@ -15,14 +15,15 @@ from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.engine.world import World
-from finetune_trainer.evaluate import held_out_loss
+from finetune_trainer.evaluate import held_out_losses, mean_loss
 from finetune_trainer.export.output import Result, already_complete, write_output
 from finetune_trainer.fence import Fence
 from finetune_trainer.manifest import Evaluation, Metrics, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog, Point
-from finetune_trainer.workspace import Workspace, locate
+from finetune_trainer.report.scores import Scores, ScoresFile, ScoresOfBoth, read_scores
+from finetune_trainer.workspace import Workspace, locate, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,10 @@ def run(
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:
         # Before the method changes it: not every method starts as the base model itself.
-        loss = _measure(loaded, prepared, around, precision, step=0)
+        loss, scores = _measure(loaded, prepared, around, precision, step=0)
         template = template.model_copy(update={"base_loss": loss})
+        if world.leads:
+            write_durably(workspace.base_scores, scores.model_dump_json().encode())
     model = method.apply(loaded, recipe)
     template = template.model_copy(update={"attempt": attempt})
 
@@ -90,9 +93,11 @@ def run(
         raise stop.preempted()
 
     method.finish(model, prepared.base.published_dtype)
-    evaluation = None
+    evaluation, of_both = None, None
     if prepared.dataset.validation and template.base_loss is not None:
-        tuned = _measure(model, prepared, around, precision, step=prepared.plan.total_steps)
+        tuned, scores = _measure(model, prepared, around, precision, step=prepared.plan.total_steps)
+        if before := read_scores(workspace.base_scores):
+            of_both = ScoresFile(metrics={"Loss": ScoresOfBoth(base=before, tuned=scores)})
         evaluation = Evaluation(base=_metrics(template.base_loss), tuned=_metrics(tuned))
     if not world.leads:
         return None
@@ -103,6 +108,7 @@ def run(
         total_steps=prepared.plan.total_steps,
         loss=trainer.last_loss,
         evaluation=evaluation,
+        scores=of_both,
         precision=precision,
     )
     return write_output(model, prepared.base, result, workspace, fence)
@@ -146,23 +152,28 @@ def _measure(
     around: Surroundings,
     precision: Precision,
     step: int,
-) -> float:
-    if prepared.dataset.validation is None:
+) -> tuple[float, Scores]:
+    """The held-out loss, and that of each example."""
+    examples = prepared.dataset.validation
+    if examples is None:
         raise TypeError("nothing is held out")
     _say(around, prepared.plan, Stage.EVALUATING, step)
-    loss = held_out_loss(
+    losses = held_out_losses(
         model,
-        prepared.dataset.validation,
+        examples,
         prepared.plan.max_length,
         around.world,
         autocast(precision, around.world.device),
     )
+    loss = mean_loss(losses, examples)
     _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
     if around.world.leads:
         point = Point(step=step, attempt=around.attempt, validation_loss=loss)
         around.metrics.append(point, durably=True)
     log.info("held-out loss at step %d: %.4f", step, loss)
-    return loss
+    weights = [example.targets for example in examples.examples]
+    each = [total / weight for total, weight in zip(losses, weights, strict=True)]
+    return loss, Scores(values=each, weights=weights)
 
 
 def _say(

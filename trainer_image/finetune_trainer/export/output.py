@@ -26,6 +26,7 @@ from finetune_trainer.manifest import (
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
+from finetune_trainer.report.scores import ScoresFile
 from finetune_trainer.report.write import write_report
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, sync_directory
@@ -45,6 +46,8 @@ class Result:
     total_steps: int
     loss: float
     evaluation: Evaluation | None
+    scores: ScoresFile | None
+    """What `evaluation` is the mean of."""
     precision: Precision
 
 
@@ -79,14 +82,17 @@ def write_output(
     tokenizer.save_pretrained(folder)
     write_report(
         folder,
-        recipe,
-        result.dataset,
-        result.evaluation,
-        MetricsLog(workspace.metrics),
+        recipe=recipe,
+        dataset=result.dataset,
+        evaluation=result.evaluation,
+        scores=result.scores,
+        metrics=MetricsLog(workspace.metrics),
         steps=result.total_steps,
         attempt=result.attempt,
     )
     (folder / "README.md").write_text(model_card(recipe, result, method.kind), encoding="utf-8")
+    if result.scores:
+        (temporary / workspace.evaluation.name).write_text(result.scores.model_dump_json())
     manifest = _manifest(result, method.kind, temporary, workspace)
     content = manifest.model_dump_json(indent=2).encode()
     (temporary / workspace.completion.name).write_bytes(content)

@@ -9,6 +9,7 @@ from finetune_trainer.manifest import Evaluation, Lengths
 from finetune_trainer.recipe import Recipe, method_name
 from finetune_trainer.report.charts import Line, chart
 from finetune_trainer.report.metrics_log import Point
+from finetune_trainer.report.scores import Interval, ScoresFile, gain, interval
 
 NAME = "report.html"
 _STYLE = Path(__file__).with_name("style.css")
@@ -36,6 +37,7 @@ class Report:
     recipe: Recipe
     points: Sequence[Point]
     evaluation: Evaluation | None
+    scores: ScoresFile | None
     data: Data
     steps: int
     attempt: int
@@ -49,7 +51,7 @@ def render(report: Report) -> str:
     title = f"{recipe.job.name}: {_method(recipe)} of {_short(recipe.model.storage_uri)}"
     body = [
         f"<header><h1>{escape(title)}</h1>{_summary(report)}</header>",
-        *_metrics(report.evaluation),
+        *_metrics(report),
         *_curves(report.points),
         _table("Data", _data(report)),
         _table("Training", _training(report)),
@@ -86,20 +88,39 @@ def _summary(report: Report) -> str:
     return f'<dl class="tiles">{shown}</dl>'
 
 
-def _metrics(evaluation: Evaluation | None) -> list[str]:
-    if evaluation is None:
+def _metrics(report: Report) -> list[str]:
+    if report.evaluation is None:
         return []
-    tuned = evaluation.tuned.model_dump(exclude_none=True)
+    tuned = report.evaluation.tuned.model_dump(exclude_none=True)
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td>'
-        f"<td>{escape(tuned[name])}</td></tr>"
-        for name, value in evaluation.base.model_dump(exclude_none=True).items()
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{each}</td>" for each in _measured(report, name, value, tuned[name]))
+        + "</tr>"
+        for name, value in report.evaluation.base.model_dump(exclude_none=True).items()
     )
+    heads = "".join(f'<th scope="col">{each}</th>' for each in ("metric", "base", "tuned", "gain"))
     return [
-        "<section><h2>Before and after</h2><table><caption>On held-out data, by the same code"
-        '</caption><thead><tr><th scope="col">metric</th><th scope="col">base</th>'
-        f'<th scope="col">tuned</th></tr></thead><tbody>{rows}</tbody></table></section>'
+        "<section><h2>Before and after</h2><table><caption>On held-out data, by the same code;"
+        " below each value its 95 % bootstrap interval over the examples, for the gain a paired one"
+        f"</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"
     ]
+
+
+def _measured(report: Report, name: str, base: str, tuned: str) -> list[str]:
+    """Base, tuned and what was gained, with intervals where each example's score is known."""
+    both = report.scores.metrics.get(name) if report.scores else None
+    if both is None:
+        return [escape(base), escape(tuned), f"{float(tuned) - float(base):+.4f}"]
+    gained = gain(both)
+    return [
+        f"{escape(base)}{_between(interval(both.base), '.3f')}",
+        f"{escape(tuned)}{_between(interval(both.tuned), '.3f')}",
+        f"{gained.value:+.4f}{_between(gained, '+.3f')}",
+    ]
+
+
+def _between(found: Interval, form: str) -> str:
+    return f"<br/><small>{found.low:{form}} to {found.high:{form}}</small>"
 
 
 def _curves(points: Sequence[Point]) -> list[str]:

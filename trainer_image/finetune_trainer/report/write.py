@@ -11,17 +11,19 @@ from finetune_trainer.manifest import Evaluation
 from finetune_trainer.recipe import Device, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.page import NAME, Data, Report, render
+from finetune_trainer.report.scores import ScoresFile
 
 log = logging.getLogger(__name__)
 
 
 def write_report(
     folder: Path,
+    *,
     recipe: Recipe,
     dataset: Dataset,
     evaluation: Evaluation | None,
+    scores: ScoresFile | None,
     metrics: MetricsLog,
-    *,
     steps: int,
     attempt: int,
 ) -> None:
@@ -30,6 +32,7 @@ def write_report(
         recipe=recipe,
         points=metrics.read(),
         evaluation=evaluation,
+        scores=scores,
         data=_data(dataset),
         steps=steps,
         attempt=attempt,
