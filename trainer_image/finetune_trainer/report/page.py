@@ -100,7 +100,8 @@ def _metrics(report: Report) -> list[str]:
     )
     heads = "".join(f'<th scope="col">{each}</th>' for each in ("metric", "base", "tuned", "gain"))
     return [
-        "<section><h2>Before and after</h2><table><caption>On held-out data, by the same code;"
+        '<section><h2>Before and after</h2><table class="measured"><caption>'
+        "On held-out data, by the same code;"
         " below each value its 95 % bootstrap interval over the examples, for the gain a paired one"
         f"</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"
     ]
