@@ -41,9 +41,11 @@ PEER_GRACE_SECONDS = 20.0
 """How long the others may take to notice that one process has failed before they are killed."""
 PREEMPTION_GRACE_SECONDS = 110.0
 """How long a checkpoint may take after SIGTERM: within the pod's grace of 120 s."""
-PEER_NEWS_SECONDS = 10.0
+PEER_NEWS_SECONDS = 60.0
 """How long the loss of a peer is kept back. The Job ends with the first pod that fails and removes
-the others, and what the peer itself died of must not be lost so; kubelets need a second or two."""
+the others, and what the peer itself died of must not be lost so. As a rule the failed Job's SIGTERM
+ends the wait as soon as the peer's kubelet has reported; it runs out only where that node is gone
+too."""
 OUT_OF_MEMORY = (
     "the container's memory limit was reached: lower training.tokensPerBatch or "
     "training.maxLength, or raise the memory limit in compute.podTemplate.resources"

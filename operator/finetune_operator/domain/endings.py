@@ -94,10 +94,21 @@ def _of_pod(pod: Pod) -> Ending | None:
             return Ending(Outcome.DISRUPTED, Reason.DISRUPTED, message)
         return None
     ending = _of_container(pod, ended)
-    if pod.deleted is not None and ending.outcome is Outcome.FAILED:
-        # It was being deleted: how it took that is no failure of training.
+    if ending.outcome is Outcome.FAILED and _was_told_to_go(pod, ended):
+        # How it took that is no failure of training.
         return Ending(Outcome.DISRUPTED, Reason.DISRUPTED, f"pod {pod.name} was deleted")
     return ending
+
+
+def _was_told_to_go(pod: Pod, ended: Container) -> bool:
+    """Whether the pod was being deleted when the container ended.
+
+    What had ended before that failed by itself: a Job that fails deletes the pods that are left,
+    also those whose end it has not yet heard of.
+    """
+    if pod.deleted is None:
+        return False
+    return ended.ended is None or ended.ended >= pod.deleted
 
 
 def _first_failure(containers: Iterable[Container]) -> Container | None:

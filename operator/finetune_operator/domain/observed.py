@@ -25,6 +25,8 @@ class Container:
     """None while it has not ended."""
     end_reason: str = ""
     """The kubelet's word for the end, such as OOMKilled."""
+    ended: datetime | None = None
+    """When it ended, by the clock of its node, to the second."""
     message: str = ""
     """The termination message."""
     ready: bool = False

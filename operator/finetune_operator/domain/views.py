@@ -153,6 +153,7 @@ def _view_container(container: dict[str, Any]) -> Container:
         waiting_message=waiting.get("message", ""),
         exit_code=ended.get("exitCode") if ended else None,
         end_reason=ended.get("reason", ""),
+        ended=_time(ended.get("finishedAt")),
         message=ended.get("message", ""),
         ready=container.get("ready", False),
         previous=_view_container({"name": container["name"], "state": last})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,10 +22,19 @@ def batch_job(failure: str | None = None, *, complete: bool = False) -> BatchJob
     return BatchJob("n", "j-train-1", "uid", Role.TRAIN, 1, complete=complete, failure=failure)
 
 
-def pod(code: int | None = None, *, message: str = "", end_reason: str = "", **more: Any) -> Pod:
-    ended = Container("train", exit_code=code, message=message, end_reason=end_reason)
+def pod(
+    code: int | None = None,
+    *,
+    message: str = "",
+    end_reason: str = "",
+    ended: datetime | None = None,
+    **more: Any,
+) -> Pod:
+    container = Container(
+        "train", exit_code=code, message=message, end_reason=end_reason, ended=ended
+    )
     phase = "Pending" if code is None else "Failed" if code else "Succeeded"
-    fields = {"phase": phase, "containers": (ended,)} | more
+    fields = {"phase": phase, "containers": (container,)} | more
     return Pod("n", "p", "uid", Role.TRAIN, 1, **fields)
 
 
@@ -55,6 +64,16 @@ FROM_PODS = {
         [pod(137, deleted=NOW)],
         Outcome.DISRUPTED,
         Reason.DISRUPTED,
+    ),
+    "killed by its deletion, to the second": (
+        [pod(137, ended=NOW, deleted=NOW)],
+        Outcome.DISRUPTED,
+        Reason.DISRUPTED,
+    ),
+    "killed before its Job failed and deleted it": (
+        [pod(16), pod(137, ended=NOW - timedelta(seconds=1), deleted=NOW)],
+        Outcome.FAILED,
+        Reason.TRAINER_FAILED,
     ),
     "gone without a word": ([pod(phase="Failed")], Outcome.DISRUPTED, Reason.DISRUPTED),
     "a peer's error, not that it was missed": (
@@ -193,3 +212,25 @@ def test_recorded_statuses(status: dict[str, Any], reason: Reason) -> None:
     )
     assert found is not None
     assert classify(batch_job("any"), [found]).reason == reason
+
+
+def test_a_pod_that_its_failed_job_deleted_is_judged_by_when_it_was_killed() -> None:
+    killed = {"exitCode": 137, "reason": "Error", "finishedAt": "2026-11-22T00:00:03Z"}
+    manifest = {
+        "metadata": {
+            "namespace": "n",
+            "name": "p",
+            "uid": "uid",
+            "labels": {"finetune.dev/role": "train", "finetune.dev/attempt": "1"},
+            "deletionTimestamp": "2026-11-22T00:02:05Z",
+            "deletionGracePeriodSeconds": 120,
+        },
+        "spec": {},
+        "status": {
+            "phase": "Failed",
+            "containerStatuses": [{"name": "train", "state": {"terminated": killed}}],
+        },
+    }
+    found = view_pod(manifest)
+    assert found is not None
+    assert classify(batch_job("any"), [found]).outcome is Outcome.FAILED
