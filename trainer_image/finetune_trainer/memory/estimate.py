@@ -1,0 +1,207 @@
+"""Bytes per device by part, and floating-point operations per step.
+
+Sources. Parts and their shares under ZeRO: Rajbhandari et al., "ZeRO: Memory Optimizations Toward
+Training Trillion Parameter Models", 2020, section 5. AdamW's two moments in FP32: Loshchilov and
+Hutter, 2019. NF4 with double quantization: Dettmers et al., "QLoRA", 2023, section 3, with the
+block sizes of bitsandbytes 0.50. Operations: Kaplan et al., "Scaling Laws for Neural Language
+Models", 2020, table 1, where frozen weights need no gradient of their own.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+from finetune_trainer.memory import activations
+from finetune_trainer.memory.architecture import Architecture
+from finetune_trainer.memory.layout import Layout, Machine, Offload
+from finetune_trainer.memory.trained import count
+from finetune_trainer.recipe import MethodType, Precision, QuantizationType, Recipe
+
+MOMENTS = 2
+"""FP32 numbers that AdamW keeps for each trained one."""
+
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Of a weight: four bits, an eight-bit scale for 64 weights, an FP32 one for 256 scales."""
+
+LOSS_COPIES = 3
+"""FP32 numbers of a logit at the peak of its backward pass: log-probabilities, their gradient and
+the gradient of the logits. Source: torch 2.13, log_softmax and nll_loss."""
+
+FRAMEWORK = {True: 1 << 30, False: 480 << 20}
+"""Bytes that are used before a model is there, by whether on a GPU. CPU: RssAnon after the
+trainer's imports, measured by bench/memory. GPU: CUDA context, cuBLAS and the allocator's rounding;
+assumed, not measured."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one forward and backward pass has to do."""
+
+    tokens: int
+    supervised: int
+    """Tokens whose loss is computed."""
+    longest: int
+    """Tokens of the longest document."""
+    documents: int = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes at the moment of most use: after the forward pass of a step that has gradients."""
+
+    weights: int
+    adapter: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    working: int
+    framework: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, int]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+
+def worst_load(recipe: Recipe, layout: Layout) -> Load:
+    """Full rows of which every token is supervised."""
+    tokens = layout.micro_batch * recipe.training.max_length
+    return Load(tokens, tokens, recipe.training.max_length, layout.micro_batch)
+
+
+def in_bf16(recipe: Recipe, machine: Machine) -> bool:
+    """Whether the arithmetic will be in bfloat16: engine/precision.py decides the same."""
+    wanted = recipe.training.precision
+    return wanted is Precision.BF16 or (wanted is Precision.AUTO and machine.bf16)
+
+
+def estimate(
+    recipe: Recipe,
+    architecture: Architecture,
+    machine: Machine,
+    layout: Layout | None = None,
+    load: Load | None = None,
+) -> Estimate:
+    """Bytes on each device.
+
+    Args:
+        layout: one sequence a pass, nothing sharded, where not given.
+        load: the worst that the recipe allows, where not given.
+    """
+    layout = layout or Layout()
+    load = load or worst_load(recipe, layout)
+    bf16 = in_bf16(recipe, machine)
+    world, stage = recipe.compute.world_size, layout.strategy.stage
+    of_method = count(recipe, architecture)
+    full = recipe.method.type is MethodType.FULL
+
+    weights = 4 * architecture.parameters if full else _frozen(recipe, architecture, bf16=bf16)
+    trained = 4 * of_method.trained
+    adapter = 0 if full else trained + 4 * of_method.frozen
+    if not machine.gpu:
+        adapter += 4 * of_method.copied
+    gradients = trained
+    if world > 1 and stage == 0:
+        gradients *= 2  # DistributedDataParallel exchanges them through buckets of the same size
+    optimizer = MOMENTS * trained
+    if stage >= 1:
+        optimizer = math.ceil(optimizer / world)
+    if stage >= 2:
+        gradients = math.ceil(gradients / world)
+    gathered = 0
+    if stage >= 3:
+        # A layer is whole while it computes, and the next one is on its way.
+        gathered = 2 * math.ceil(weights / (architecture.layers + 1))
+        weights, adapter = math.ceil(weights / world), math.ceil(adapter / world)
+    if machine.gpu and layout.offload is not Offload.NONE:
+        optimizer = 0
+    if machine.gpu and layout.offload is Offload.OPTIMIZER_AND_PARAMETERS and stage >= 3:
+        weights = 0
+
+    kept = activations.kept(recipe, architecture, bf16=bf16)
+    tokens = load.tokens + _virtual(recipe) * load.documents
+    layer = tokens * kept.layer
+    # Checkpointing keeps the boundaries, and has one layer whole at a time.
+    layers = architecture.layers
+    whole = layer + layers * tokens * kept.boundary
+    keeping = min(whole, layers * layer) if layout.activation_checkpointing else layers * layer
+    cast = 2 * of_method.cast if bf16 else 0
+    logits, loss_buffers = 0, 0
+    if architecture.generates:
+        logits = load.supervised * kept.target
+        loss_buffers = (LOSS_COPIES - 1) * 4 * load.supervised * architecture.vocabulary
+    backward = _backward(recipe, architecture, tokens, bf16=bf16) + gathered
+    return Estimate(
+        weights=weights,
+        adapter=adapter,
+        gradients=gradients,
+        optimizer=optimizer,
+        activations=keeping + tokens * kept.around + cast,
+        logits=logits,
+        # The logits are gone when the layers begin.
+        working=max(loss_buffers, backward),
+        framework=FRAMEWORK[machine.gpu],
+    )
+
+
+def _frozen(recipe: Recipe, architecture: Architecture, *, bf16: bool) -> int:
+    """The base model, with its linear modules quantized where that is asked for."""
+    size = 2 if bf16 else 4
+    linear = architecture.layers * architecture.layer_weights
+    others = (architecture.parameters - linear) * size
+    match recipe.quantization.type:
+        case QuantizationType.NF4:
+            return others + math.ceil(linear * NF4_BYTES)
+        case QuantizationType.INT8:
+            scales = 4 * architecture.layers * sum(each.outputs for each in architecture.linears)
+            return others + linear + scales
+        case QuantizationType.NONE:
+            return others + linear * size
+
+
+def _virtual(recipe: Recipe) -> int:
+    """Tokens before each document."""
+    prompt = recipe.method.prompt_tuning
+    return prompt.virtual_tokens if prompt else 0
+
+
+def _backward(recipe: Recipe, architecture: Architecture, tokens: int, *, bf16: bool) -> int:
+    """Gradients on their way through the widest block, and a weight that is unpacked for it."""
+    size = 2 if bf16 else 4
+    flowing = tokens * size * (4 * architecture.intermediate + 2 * architecture.hidden)
+    largest = max(each.weights for each in architecture.linears)
+    if recipe.quantization.type is QuantizationType.NONE:
+        return flowing
+    return flowing + 2 * size * largest
+
+
+def step_flops(recipe: Recipe, architecture: Architecture, layout: Layout) -> float:
+    """Floating-point operations of one optimizer step over all processes.
+
+    Two for each weight and token forwards, two for the gradient of the input and, where the weight
+    is trained, two for its own; two more where activations are computed again.
+    """
+    tokens = recipe.training.tokens_per_batch
+    full = recipe.method.type is MethodType.FULL
+    passes = 4 + 2 * full + 2 * layout.activation_checkpointing
+    linear = architecture.layers * architecture.layer_weights
+    head = architecture.vocabulary * architecture.hidden if architecture.generates else 0
+    # Scores and their use: each token sees half of its sequence where it cannot look ahead.
+    seen = recipe.training.max_length / (2 if architecture.generates else 1)
+    attention = 2 * architecture.layers * architecture.queries * seen
+    attention_passes = 6 + 2 * layout.activation_checkpointing
+    adapter = 0 if full else count(recipe, architecture).trained
+    each = passes * (linear + head) + attention_passes * attention + 6 * adapter
+    return float(tokens * each)
+
+
+def step_seconds(
+    recipe: Recipe, architecture: Architecture, machine: Machine, layout: Layout
+) -> float | None:
+    """None where the machine's throughput is not stated."""
+    if machine.flops_per_second is None:
+        return None
+    every = machine.flops_per_second * recipe.compute.world_size
+    return step_flops(recipe, architecture, layout) / every

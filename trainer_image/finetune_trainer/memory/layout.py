@@ -1,0 +1,50 @@
+"""How a step is laid out over devices and passes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Strategy(StrEnum):
+    """What each process holds of its own: all, or its share of more and more."""
+
+    DATA_PARALLEL = "DataParallel"
+    ZERO1 = "ZeRO1"
+    ZERO2 = "ZeRO2"
+    ZERO3 = "ZeRO3"
+
+    @property
+    def stage(self) -> int:
+        return list(Strategy).index(self)
+
+
+class Offload(StrEnum):
+    """What lies in the host's memory instead of the device's."""
+
+    NONE = "None"
+    OPTIMIZER = "Optimizer"
+    OPTIMIZER_AND_PARAMETERS = "OptimizerAndParameters"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Choices that change memory and time, but no result."""
+
+    micro_batch: int = 1
+    """Sequences of maxLength tokens in one forward and backward pass."""
+    activation_checkpointing: bool = False
+    """Keep only what passes between layers, and compute each layer again for its gradient."""
+    strategy: Strategy = Strategy.DATA_PARALLEL
+    offload: Offload = Offload.NONE
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One device, as a process has it."""
+
+    gpu: bool
+    bf16: bool
+    """Whether it multiplies bfloat16 in hardware."""
+    memory: int | None = None
+    """Bytes that the process may use; None where unknown."""
+    flops_per_second: float | None = None
+    """Floating-point operations a second that products of matrices of this size reach."""
