@@ -41,6 +41,17 @@ def undisturbed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return root
 
 
+def test_the_layout_of_a_step_changes_no_result(tiny_model: Path, tmp_path: Path) -> None:
+    layouts: list[dict[str, Any]] = [{}, {"microBatch": 4, "activationCheckpointing": True}]
+    for at, layout in enumerate(layouts):
+        root = tmp_path / str(at)
+        root.mkdir()
+        workspace(root, tiny_model, compute=layout)
+        (ended,) = train(root)
+        assert ended.trained.step == 12
+    assert 0 < farthest(tmp_path / "0", tmp_path / "1") < 1e-4
+
+
 @pytest.mark.parametrize("packing", [True, False], ids=["packed", "unpacked"])
 def test_loss_curve_of_two_is_that_of_one(tiny_model: Path, tmp_path: Path, packing: bool) -> None:
     training: dict[str, Any] = {

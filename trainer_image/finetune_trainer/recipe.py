@@ -278,11 +278,16 @@ class Training(_Frozen):
 
 
 class Compute(_Frozen):
-    """How many processes share a step: one for each GPU, or one for each node without GPUs."""
+    """How many processes share a step: one for each GPU, or one for each node without GPUs; and
+    how each does its share. Nothing here changes a result."""
 
     device: Device
     nodes: int = Field(ge=1)
     gpus_per_node: int = Field(ge=0)
+    micro_batch: int = Field(default=1, ge=1)
+    """Sequences of training.maxLength tokens in one forward and backward pass, at most."""
+    activation_checkpointing: bool = False
+    """Keep only what passes between layers, and compute each layer again for its gradient."""
 
     @property
     def processes_per_node(self) -> int:

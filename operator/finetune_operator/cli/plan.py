@@ -11,7 +11,9 @@ from rich.text import Text
 
 from finetune_operator.cli.job_file import NOT_CHECKED, read_job
 from finetune_operator.cli.machine import Local, gpus, localize
+from finetune_operator.cli.memory import Sized, size, this_machine
 from finetune_operator.cli.refusals import Refused, say, show_refusals
+from finetune_operator.domain.sizing import gib
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.recipe import Recipe, method_name
 
@@ -21,12 +23,28 @@ EXAMPLE = "finetune plan examples/chat/job.yaml --json plan.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", type=Path, help="a file with one FineTuneJob")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the same as JSON")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the model's config.json, if it is neither in the catalogue nor on this machine",
+    )
+    parser.add_argument(
+        "--tflops",
+        type=float,
+        metavar="N",
+        help="10¹² operations a second that one device reaches, to estimate the time of a step",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Say what would be done; nothing is fetched, started or written but the JSON."""
     try:
         local = localize(read_job(arguments.job), gpus())
+        flops = arguments.tflops * 1e12 if arguments.tflops else None
+        machine = this_machine(local.recipe.compute.device, flops)
+        sized = size(local.recipe, machine, arguments.config)
+        local = Local(sized.recipe, (*local.notes, *sized.notes))
     except Refused as refused:
         refusals = [{"field": each.field, "message": each.message} for each in refused.refusals]
         _write(arguments.json, {"refusals": refusals})
@@ -39,15 +57,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "notes": list(local.notes),
             "recipe": local.recipe.model_dump(mode="json"),
             "recipeDigest": local.recipe.digest(),
+            "memory": sized.to_json(),
         },
     )
-    _show(local, console)
+    _show(local, sized, console)
     return ExitCode.OK
 
 
-def _show(local: Local, console: Console) -> None:
+def _show(local: Local, sized: Sized, console: Console) -> None:
     table = Table(show_header=False, box=None)
-    for name, value in _lines(local.recipe):
+    for name, value in (*_lines(local.recipe), *_memory(sized)):
         table.add_row(Text(name, "bold"), Text(value))
     console.print(table, soft_wrap=True)
     for note in (*local.notes, NOT_CHECKED):
@@ -75,6 +94,27 @@ def _lines(recipe: Recipe) -> list[tuple[str, str]]:
         ("computed on", f"{compute.device}, {compute.world_size} process(es)"),
         ("recipe", recipe.digest()),
     ]
+
+
+def _memory(sized: Sized) -> list[tuple[str, str]]:
+    if sized.choice is None:
+        return []
+    layout, needed = sized.choice.layout, sized.choice.estimate
+    again = ", activations computed again" if layout.activation_checkpointing else ""
+    parts = ", ".join(f"{name} {gib(part)}" for name, part in needed.parts().items() if part)
+    lines = [
+        (
+            "layout",
+            f"{layout.strategy}, {layout.micro_batch} sequence(s) a pass,"
+            f" {sized.choice.accumulation(sized.recipe)} pass(es) a step{again}",
+        ),
+        ("memory", f"at most {gib(needed.total)} on each device"),
+        ("", parts),
+    ]
+    if sized.flops is not None:
+        time = f", {sized.seconds:.1f} s" if sized.seconds is not None else ""
+        lines.append(("work", f"{sized.flops / 1e12:.1f} · 10¹² operations a step{time}"))
+    return lines
 
 
 def _write(path: Path | None, content: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.sources import DataSource, ModelSource
 from finetune_operator.cli.job_file import read_job
 from finetune_operator.cli.machine import gpus, localize
+from finetune_operator.cli.memory import size, this_machine
 from finetune_operator.cli.receiver import ProgressReceiver
 from finetune_operator.cli.refusals import say
 from finetune_operator.cli.trainer import TrainerFailed, TrainerProcess, stopped_by_signals
@@ -61,12 +62,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Everything up to the artifact; nothing is pushed or published."""
     job = read_job(arguments.job)
     local = localize(job, gpus())
+    sized = size(local.recipe, this_machine(local.recipe.compute.device))
     root: Path = (arguments.workspace or Path("runs") / job.metadata.name).resolve()
     root.mkdir(parents=True, exist_ok=True)
-    for note in local.notes:
+    for note in (*local.notes, *sized.notes):
         say(console, "note", note)
     workspace = Workspace(root)
-    write_durably(root / "recipe.json", local.recipe.model_dump_json(indent=2).encode())
+    write_durably(root / "recipe.json", sized.recipe.model_dump_json(indent=2).encode())
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         session = _Session(arguments, job, workspace, Path(scratch), console)
         try:

@@ -10,8 +10,10 @@ import yaml
 from finetune_operator import cli
 from finetune_operator.cli.job_file import read_job
 from finetune_operator.cli.machine import localize
+from finetune_operator.cli.memory import size
 from finetune_operator.cli.refusals import Refused
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.memory.layout import Machine
 from finetune_trainer.recipe import Device
 
 JOB: dict[str, Any] = {
@@ -101,6 +103,51 @@ def test_auto_takes_the_gpus_that_are_there(tmp_path: Path) -> None:
     job = read_job(write(tmp_path))
     assert localize(job, gpus_here=0).recipe.compute.device is Device.CPU
     assert localize(job, gpus_here=1).recipe.compute.device is Device.GPU
+
+
+def test_the_memory_of_a_known_model_is_told_by_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(
+        tmp_path,
+        model={"storageUri": "hf://HuggingFaceTB/SmolLM2-135M"},
+        compute={"device": "CPU"},
+        training={"maxLength": 256},
+    )
+    plan = tmp_path / "plan.json"
+    assert cli.main(["plan", str(path), "--json", str(plan), "--tflops", "0.1"]) == ExitCode.OK
+    memory = json.loads(plan.read_text())["memory"]
+    assert memory["total"] == sum(memory["parts"].values())
+    # LoRA of rank 16 on all linear modules of SmolLM2-135M: 4,884,480 parameters, FP32.
+    assert memory["parts"]["gradients"] == 4 * 4_884_480
+    assert memory["microBatch"] * memory["gradientAccumulation"] == 8192 // 256
+    assert memory["stepSeconds"] == pytest.approx(memory["stepFlops"] / 1e11)
+    assert "weights" in capsys.readouterr().out
+
+
+def test_a_model_that_cannot_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    job = write(tmp_path, model={"storageUri": "hf://meta-llama/Llama-3.1-8B"})
+    recipe = localize(read_job(job), gpus_here=0).recipe
+    numbers = r"at least 16\.\d GiB .* memory is 4\.0 GiB: .* NF4"
+    with pytest.raises(Refused, match=numbers) as refused:
+        size(recipe, Machine(gpu=False, bf16=True, memory=4 << 30))
+    assert refused.value.refusals[0].field == "spec.model.storageUri"
+
+
+def test_an_unknown_model_is_sized_by_its_config(tmp_path: Path) -> None:
+    recipe = localize(read_job(write(tmp_path)), gpus_here=0).recipe
+    machine = Machine(gpu=False, bf16=True, memory=8 << 30)
+    (note,) = size(recipe, machine).notes
+    assert "give its config.json by --config" in note
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_type": "mamba"}))
+    assert "known are bert" in size(recipe, machine, config).notes[0]
+    names = ("vocab_size", "hidden_size", "intermediate_size")
+    numbers = {name: 512 for name in names} | {"num_hidden_layers": 2, "num_attention_heads": 8}
+    config.write_text(json.dumps({"model_type": "llama", **numbers}))
+    choice = size(recipe, machine, config).choice
+    assert choice is not None
+    assert choice.fits
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -68,7 +68,13 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "precision": "Auto",
             "seed": 42,
         },
-        "compute": {"device": "CPU", "nodes": 1, "gpusPerNode": 0},
+        "compute": {
+            "device": "CPU",
+            "nodes": 1,
+            "gpusPerNode": 0,
+            "microBatch": 1,
+            "activationCheckpointing": False,
+        },
         "checkpoint": {"intervalSteps": 50, "intervalSeconds": 600, "keep": 2},
     }
     assert problems(recipe()) == []

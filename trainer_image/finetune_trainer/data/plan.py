@@ -28,6 +28,8 @@ class Plan:
     lengths: list[int]
     targets: list[int]
     max_length: int
+    row_tokens: int
+    """Tokens of one forward and backward pass, at most."""
 
     @property
     def total_steps(self) -> int:
@@ -38,7 +40,7 @@ class Plan:
         batch = self.batches[index]
         members = [example for pack in batch for example in pack]
         return Step(
-            rows=rows(share(batch, rank, world_size), self.lengths, self.max_length),
+            rows=rows(share(batch, rank, world_size), self.lengths, self.row_tokens),
             supervised=sum(self.targets[example] for example in members),
         )
 
@@ -52,8 +54,12 @@ class Plan:
         )
 
 
-def make_plan(examples: Sequence[Example], training: Training) -> Plan:
-    """Lay out `epochs` epochs; with maxSteps as many, or as much of one, as that takes."""
+def make_plan(examples: Sequence[Example], training: Training, micro_batch: int = 1) -> Plan:
+    """Lay out `epochs` epochs; with maxSteps as many, or as much of one, as that takes.
+
+    Args:
+        micro_batch: sequences of `training.max_length` tokens that are computed at once.
+    """
     lengths = [example.length for example in examples]
     batches: list[list[Pack]] = []
     steps_per_epoch = 0
@@ -76,4 +82,5 @@ def make_plan(examples: Sequence[Example], training: Training) -> Plan:
         lengths=lengths,
         targets=[example.targets for example in examples],
         max_length=training.max_length,
+        row_tokens=training.max_length * micro_batch,
     )

@@ -118,7 +118,8 @@ def _prepare(recipe: Recipe, workspace: Workspace) -> _Prepared:
     path = locate(workspace.model, recipe.model.storage_uri)
     base = open_base_model(path, recipe.training.max_length)
     dataset = load_dataset(recipe, workspace, base.tokenizer())
-    return _Prepared(base, dataset, make_plan(dataset.train.examples, recipe.training))
+    plan = make_plan(dataset.train.examples, recipe.training, recipe.compute.micro_batch)
+    return _Prepared(base, dataset, plan)
 
 
 def _find_checkpoint(checkpoints: Checkpoints, recipe: Recipe, world: World) -> Checkpoint | None:

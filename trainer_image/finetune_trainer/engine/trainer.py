@@ -198,6 +198,8 @@ def _arguments(recipe: Recipe, plan: Plan, world: World, directory: Path) -> Tra
         optim="adamw_torch_fused",
         seed=training.seed,
         use_cpu=not on_gpu,
+        activation_checkpointing=recipe.compute.activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=GPU_LOGGING_STEPS if on_gpu else 1,
         logging_first_step=True,
         # A loss that is not a number is an end of its own here.

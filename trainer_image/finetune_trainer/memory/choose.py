@@ -11,8 +11,8 @@ from finetune_trainer.recipe import Recipe
 SHARE = 0.92
 """Of the memory that is planned with: the rest is for what an estimate cannot see."""
 
-ENOUGH_TOKENS = 4096
-"""Of a pass: more make products of matrices no faster, and only cost memory."""
+ENOUGH_TOKENS = {True: 4096, False: 1024}
+"""Of a pass, by whether on a GPU: more make products of matrices no faster, and cost memory."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def choose(
         strategies: what may be used, the fastest first.
     """
     smallest: Choice | None = None
-    for layout in _layouts(recipe, strategies):
+    for layout in _layouts(_micro_batches(recipe, machine), strategies):
         needed = estimate(recipe, architecture, machine, layout)
         fits = machine.memory is None or needed.total <= SHARE * machine.memory
         choice = Choice(layout, needed, fits)
@@ -57,10 +57,12 @@ def choose(
     return smallest
 
 
-def _layouts(recipe: Recipe, strategies: tuple[tuple[Strategy, Offload], ...]) -> Iterator[Layout]:
+def _layouts(
+    sizes: list[int], strategies: tuple[tuple[Strategy, Offload], ...]
+) -> Iterator[Layout]:
     for strategy, offload in strategies:
         for checkpointing in (False, True):
-            for micro_batch in _micro_batches(recipe):
+            for micro_batch in sizes:
                 yield Layout(micro_batch, checkpointing, strategy, offload)
 
 
@@ -69,8 +71,8 @@ def _share(recipe: Recipe) -> int:
     return max(1, recipe.training.sequences_per_batch // recipe.compute.world_size)
 
 
-def _micro_batches(recipe: Recipe) -> list[int]:
+def _micro_batches(recipe: Recipe, machine: Machine) -> list[int]:
     """Those that divide a process's share, the largest that helps first."""
     share = _share(recipe)
-    most = max(1, ENOUGH_TOKENS // recipe.training.max_length)
+    most = max(1, ENOUGH_TOKENS[machine.gpu] // recipe.training.max_length)
     return [size for size in range(min(share, most), 0, -1) if share % size == 0]

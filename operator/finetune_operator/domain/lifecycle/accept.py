@@ -19,7 +19,10 @@ from finetune_operator.domain.manifests.volume import (
 )
 from finetune_operator.domain.observed import pods_gone
 from finetune_operator.domain.recipe_builder import build_recipe
+from finetune_operator.domain.sizing import impossible, quantity_bytes
 from finetune_trainer import rules
+from finetune_trainer.memory.catalogue import architecture_of
+from finetune_trainer.memory.layout import Machine
 from finetune_trainer.recipe import Device, Recipe, method_name
 
 LEAVING_SECONDS = 2.0
@@ -95,9 +98,21 @@ def _refusal(work: Work, its_class: FineTuneClass, recipe: Recipe) -> tuple[Reas
             " (NFS, CephFS, Azure Files, …), or compute.nodes to 1"
         )
         return Reason.VOLUME_NOT_SHARED, message
-    if problems := rules.problems(recipe):
-        return Reason.CONFIGURATION_ERROR, "; ".join(problems)
-    return None
+    problems = rules.problems(recipe)
+    if too_large := _too_large(work.spec, recipe):
+        problems.append(too_large)
+    return (Reason.CONFIGURATION_ERROR, "; ".join(problems)) if problems else None
+
+
+def _too_large(spec: FineTuneJobSpec, recipe: Recipe) -> str | None:
+    """Of models that the catalogue knows, and of pods that compute in a memory they limit."""
+    limit = spec.compute.pod_template.resources.limits.get("memory")
+    architecture = architecture_of(recipe.model.storage_uri)
+    if recipe.compute.device is Device.GPU or limit is None or architecture is None:
+        return None
+    # Whether the processor has bfloat16 is not known yet: the lesser need decides.
+    machine = Machine(gpu=False, bf16=True, memory=quantity_bytes(str(limit)))
+    return impossible(recipe, architecture, machine, "compute.podTemplate.resources.limits.memory")
 
 
 def _image_uris(spec: FineTuneJobSpec) -> list[tuple[str, str]]:

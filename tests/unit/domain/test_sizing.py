@@ -1,0 +1,46 @@
+"""What cannot fit is refused before anything is created."""
+
+import pytest
+
+from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.domain.conditions import find
+from finetune_operator.domain.sizing import quantity_bytes
+from tests.unit.domain.in_memory import InMemory, job
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("16Gi", 16 << 30),
+        ("512Mi", 512 << 20),
+        ("1.5Gi", 3 << 29),
+        ("2G", 2 * 10**9),
+        ("1e9", 10**9),
+        ("1048576", 1 << 20),
+        ("128974848000m", 128974848),
+    ],
+)
+def test_quantities_are_those_of_kubernetes(text: str, size: int) -> None:
+    assert quantity_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    ("model", "limit", "refused"),
+    [
+        ("meta-llama/Llama-3.1-8B", "8Gi", True),
+        ("meta-llama/Llama-3.1-8B", "64Gi", False),
+        ("HuggingFaceTB/SmolLM2-135M", "8Gi", False),
+        ("someone/unknown", "1Mi", False),
+    ],
+)
+def test_a_known_model_has_to_fit_into_the_pod(model: str, limit: str, refused: bool) -> None:
+    compute = {"device": "CPU", "podTemplate": {"resources": {"limits": {"memory": limit}}}}
+    world = InMemory(job(model={"storageUri": f"hf://{model}"}, compute=compute))
+    world.reconcile()
+    accepted = find(world.job.status.conditions, ConditionType.ACCEPTED)
+    assert accepted is not None
+    assert accepted.status == ("False" if refused else "True")
+    if refused:
+        assert accepted.reason == Reason.CONFIGURATION_ERROR
+        assert "limits.memory is 8.0 GiB" in (accepted.message or "")
+        assert "weights 15.0 GiB" in (accepted.message or "")
