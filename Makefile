@@ -109,6 +109,10 @@ test-trainer: venv ## Run the trainer's tests: real training on the CPU
 matrix: venv ## Try every combination of choices on small models; goes on where it was stopped
 	$(PYTHON) -m tests.trainer.matrix --json matrix.json
 
+.PHONY: bench-memory
+bench-memory: venv ## Compare predicted with measured memory; add BENCH_ARGUMENTS="--json FILE"
+	$(PYTHON) -m bench.memory $(BENCH_ARGUMENTS)
+
 .PHONY: test-cluster
 test-cluster: images ## Run the tests on a real cluster
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)

@@ -1,0 +1,1 @@
+"""`make bench-memory`: what memory/ predicts beside what real runs take."""

@@ -1,0 +1,90 @@
+"""Print predicted and measured memory of each configuration; `--json FILE` writes the same.
+
+What is compared is what a run allocates: blocks go back to the kernel when they are freed. Left to
+itself, glibc keeps many of them; `--keep-freed` measures that, beside the part `allocator`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from bench.memory.configurations import SHAPES, Configuration, on_cpu
+from finetune_trainer.memory.estimate import Estimate, Load, estimate
+from finetune_trainer.memory.families import architecture_from_config
+from finetune_trainer.memory.layout import Machine
+
+_MIB = 1 << 20
+_SLACK = 128 * _MIB
+_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(_MIB), "MALLOC_TRIM_THRESHOLD_": str(_MIB)}
+
+
+def main() -> int:
+    """The number of configurations outside of what is claimed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--only", default="", help="configurations whose name contains this")
+    parser.add_argument("--keep-freed", action="store_true", help="leave glibc as it is")
+    arguments = parser.parse_args()
+    wanted = [each for each in on_cpu() if arguments.only in each.name]
+    print(f"{'configuration':<32}{'predicted':>10}{'measured':>10}{'error':>8}   parts, MiB")
+    results = []
+    for configuration in wanted:
+        measured = _measure(configuration, {} if arguments.keep_freed else _GIVE_BACK)
+        predicted = predict(configuration, measured["supervised"])
+        if not arguments.keep_freed:
+            predicted = replace(predicted, allocator=0)
+        results.append(measured | {"predicted": predicted.parts(), "total": predicted.total})
+        print(line(configuration, predicted, measured), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    failed = sum(not holds(each["total"], each["peak"]) for each in results)
+    print(f"{len(results) - failed} of {len(results)} within 15 % or 128 MiB, at most 5 % under")
+    return failed
+
+
+def predict(configuration: Configuration, supervised: int) -> Estimate:
+    """What memory/ says about this load."""
+    load = Load(
+        tokens=configuration.tokens,
+        supervised=supervised,
+        longest=configuration.tokens // configuration.documents,
+        documents=configuration.documents,
+    )
+    architecture = architecture_from_config(SHAPES[configuration.shape])
+    machine = Machine(gpu=False, bf16=True)
+    return estimate(configuration.recipe(), architecture, machine, load=load)
+
+
+def holds(predicted: int, measured: int) -> bool:
+    """What is claimed of an estimate."""
+    near = abs(predicted - measured) <= max(0.15 * measured, _SLACK)
+    return near and predicted >= 0.95 * measured
+
+
+def line(configuration: Configuration, predicted: Estimate, measured: dict[str, Any]) -> str:
+    peak = measured["peak"]
+    error = 100 * (predicted.total - peak) / peak
+    parts = " ".join(f"{name} {size / _MIB:.0f}" for name, size in predicted.parts().items())
+    mark = "" if holds(predicted.total, peak) else "  FAILS"
+    return (
+        f"{configuration.name:<32}{predicted.total / _MIB:>10.0f}{peak / _MIB:>10.0f}"
+        f"{error:>+7.1f}%   {parts}{mark}"
+    )
+
+
+def _measure(configuration: Configuration, allocator: dict[str, str]) -> dict[str, Any]:
+    """In a process of its own, so that nothing is left over from the one before."""
+    command = [sys.executable, "-m", "bench.memory.measure", json.dumps(asdict(configuration))]
+    environment = dict(os.environ) | allocator
+    made = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    result: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What is measured: models of some hundred megabytes, so that two cores take minutes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_trainer.recipe import Recipe
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama": {
+        "model_type": "llama",
+        "vocab_size": 8192,
+        "hidden_size": 512,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    },
+    "phi3": {
+        "model_type": "phi3",
+        "vocab_size": 4096,
+        "hidden_size": 640,
+        "intermediate_size": 1792,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 10,
+        "num_key_value_heads": 10,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": False,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    },
+    "qwen3": {
+        "model_type": "qwen3",
+        "vocab_size": 16384,
+        "hidden_size": 384,
+        "intermediate_size": 1152,
+        "num_hidden_layers": 10,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    },
+}
+
+_MEMBERS: dict[str, dict[str, Any]] = {
+    "LoRA": {"lora": {"rank": 16, "alpha": 32, "dropout": 0.0}},
+    "DoRA": {"dora": {"rank": 16, "alpha": 32, "dropout": 0.0}},
+    "IA3": {"ia3": {}},
+    "VeRA": {"vera": {"rank": 64, "dropout": 0.0}},
+    "PromptTuning": {"promptTuning": {"virtualTokens": 16}},
+    "Full": {},
+}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One run: rows of `documents` equal documents, one for each pass."""
+
+    shape: str
+    method: str
+    quantization: str = "None"
+    precision: str = "FP32"
+    tokens: int = 1024
+    documents: int = 4
+    supervised: float = 0.5
+    passes: int = 2
+    model: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        quantized = "" if self.quantization == "None" else f"/{self.quantization}"
+        return f"{self.shape} {self.method}{quantized} {self.precision} {self.tokens}"
+
+    def recipe(self) -> Recipe:
+        return Recipe.model_validate(
+            {
+                "job": {"namespace": "bench", "name": "memory", "generation": 1},
+                "model": {"storageUri": "file:///model"},
+                "task": "Completion",
+                "dataset": {"train": [{"storageUri": "file:///data"}], "format": "Text"},
+                "method": {"type": self.method, **_MEMBERS[self.method]},
+                "quantization": {"type": self.quantization},
+                "training": {
+                    "epochs": 1,
+                    "learningRate": 1e-4,
+                    "schedule": "Constant",
+                    "warmupSteps": 0,
+                    "maxLength": self.tokens,
+                    "packing": True,
+                    "tokensPerBatch": self.tokens * self.passes,
+                    "precision": self.precision,
+                    "seed": 1,
+                },
+                "compute": {"device": "CPU", "nodes": 1, "gpusPerNode": 0},
+                "checkpoint": {"intervalSteps": 1, "intervalSeconds": 1, "keep": 1},
+            }
+        )
+
+
+def on_cpu() -> list[Configuration]:
+    made = [Configuration(shape, "LoRA") for shape in SHAPES]
+    made += [Configuration(shape, "Full") for shape in SHAPES]
+    made += [Configuration("llama", method) for method in ("DoRA", "IA3", "VeRA", "PromptTuning")]
+    made += [Configuration("phi3", method) for method in ("DoRA", "IA3")]
+    made += [
+        Configuration("llama", method, precision="BF16")
+        for method in ("LoRA", "DoRA", "VeRA", "Full")
+    ]
+    made += [
+        Configuration("llama", method, quantization)
+        for method in ("LoRA", "DoRA")
+        for quantization in ("NF4", "Int8")
+    ]
+    made += [Configuration("phi3", "LoRA", "NF4", "BF16")]
+    made += [Configuration("llama", "LoRA", tokens=tokens) for tokens in (256, 2048)]
+    made += [Configuration("qwen3", "LoRA", tokens=2048, precision="BF16")]
+    made += [Configuration("qwen3", "LoRA", supervised=1.0, tokens=2048)]
+    made += [Configuration("llama", "LoRA", documents=1)]
+    return made

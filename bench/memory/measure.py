@@ -1,0 +1,128 @@
+"""One real run on this machine's processors, watched from a thread. Prints JSON."""
+
+import json
+import multiprocessing
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from bench.memory.configurations import SHAPES, Configuration
+from finetune_trainer.data.rows import Row, make_row
+from finetune_trainer.engine import run as _everything_a_run_imports  # noqa: F401
+from finetune_trainer.engine.base_model import BaseModel
+from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.precision import autocast
+from finetune_trainer.methods import METHODS
+from finetune_trainer.recipe import Precision
+
+STEPS = 3
+
+
+def resident() -> dict[str, int]:
+    """Bytes of this process by kind, as the kernel counts them."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return {
+        line.split(":")[0]: int(line.split()[1]) << 10
+        for line in lines
+        if line.startswith(("RssAnon", "RssFile"))
+    }
+
+
+class Watch:
+    """The most memory while it is open: RssAnon, and what of the model's files is mapped."""
+
+    def __init__(self, files_before: int) -> None:
+        self.peak = 0
+        self._files_before = files_before
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.002):
+            now = resident()
+            files = now["RssFile"] - self._files_before
+            self.peak = max(self.peak, now["RssAnon"] + files)
+
+
+def measure(configuration: Configuration) -> dict[str, Any]:
+    """Load, train a few steps, and say what was used."""
+    recipe = configuration.recipe()
+    imported = resident()
+    with TemporaryDirectory() as folder:
+        # In another process, so that nothing of it is left in this one's heap.
+        writer = multiprocessing.get_context("fork").Process(
+            target=_write, args=(configuration, Path(folder))
+        )
+        writer.start()
+        writer.join()
+        before = resident()
+        device = torch.device("cpu")
+        precision = Precision(configuration.precision)
+        method = METHODS[recipe.method.type]
+        base = BaseModel(Path(folder), AutoConfig.from_pretrained(folder))
+        loaded = base.load(method.load_dtype(precision), device, recipe.quantization.type)
+        model = method.apply(loaded, recipe).train()
+        after = resident()
+        trained = [each for each in model.parameters() if each.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+        row, seconds = _row(configuration), []
+        with Watch(before["RssFile"]) as watch:
+            for _ in range(STEPS):
+                began = time.perf_counter()
+                for _ in range(configuration.passes):
+                    with autocast(precision, device):
+                        loss = summed_loss(model, row)
+                    loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                seconds.append(time.perf_counter() - began)
+    return {
+        "configuration": asdict(configuration),
+        "imported": imported["RssAnon"],
+        "before": before,
+        "loaded": after,
+        "peak": watch.peak,
+        "seconds": min(seconds),
+        "trained": sum(each.numel() for each in trained),
+        "supervised": len(row.targets),
+    }
+
+
+def _write(configuration: Configuration, folder: Path) -> None:
+    shape = SHAPES[configuration.shape]
+    given = {name: value for name, value in shape.items() if name != "model_type"}
+    config = AutoConfig.for_model(shape["model_type"], **given, dtype=torch.float32)
+    factory: Any = AutoModelForCausalLM
+    factory.from_config(config).save_pretrained(folder)
+
+
+def _row(configuration: Configuration) -> Row:
+    generator = np.random.default_rng(1)
+    size = configuration.tokens // configuration.documents
+    documents: list[Any] = []
+    for _ in range(configuration.documents):
+        ids = generator.integers(3, SHAPES[configuration.shape]["vocab_size"], size)
+        supervised = np.arange(size) >= size * (1 - configuration.supervised)
+        documents.append(SimpleNamespace(ids=ids, supervised=supervised))
+    return make_row(documents)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Configuration(**json.loads(sys.argv[1])))))
