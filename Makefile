@@ -17,7 +17,7 @@ UV_VERSION := 0.13.9
 DEVCLUSTER := dev/cluster/devcluster
 CLUSTER_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2 nftables busybox-static
 IMAGE_PACKAGES := buildah skopeo mmdebstrap
-CODE := operator trainer_image tests dev dev/cluster/devcluster dev/cluster/images
+CODE := operator trainer_image tests bench dev dev/cluster/devcluster dev/cluster/images
 # Everything runs from the checkout; only what it needs is installed.
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/trainer_image
 # Threads that wait must sleep: spinning ones take the other processes' turns where there are few cores.
@@ -113,6 +113,10 @@ matrix: venv ## Try every combination of choices on small models; goes on where 
 bench-memory: venv ## Compare predicted with measured memory; add BENCH_ARGUMENTS="--json FILE"
 	$(PYTHON) -m bench.memory $(BENCH_ARGUMENTS)
 
+.PHONY: bench-trainer
+bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (an hour, on an idle machine)
+	$(PYTHON) -m bench.trainer --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
+
 .PHONY: test-cluster
 test-cluster: images ## Run the tests on a real cluster
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)
@@ -126,7 +130,7 @@ generate: venv ## Write again what is generated: CRDs, their chart templates, re
 lint: venv ## Check style, types, layers, the chart and generated files
 	$(VENV)/bin/ruff check $(CODE)
 	$(VENV)/bin/ruff format --check $(CODE)
-	$(VENV)/bin/mypy operator/finetune_operator trainer_image/finetune_trainer
+	$(VENV)/bin/mypy operator/finetune_operator trainer_image/finetune_trainer bench
 	MYPYPATH=dev/cluster $(VENV)/bin/mypy dev/cluster/devcluster
 	MYPYPATH=dev/cluster $(VENV)/bin/mypy dev/cluster/images
 	MYPYPATH=dev/demo $(VENV)/bin/mypy dev/demo/*.py

@@ -1,0 +1,1 @@
+"""How fast the trainer is beside what people use today; `make bench-trainer` prints the table."""

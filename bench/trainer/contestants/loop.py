@@ -1,0 +1,76 @@
+"""A loop written by hand with the same tricks, on the same rows: what our framework costs."""
+
+import time
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM
+
+from bench.trainer import task
+from bench.trainer.measure import Measured, PeakMemory
+from bench.trainer.prepared import prepare
+from finetune_trainer.data.dataset import load_dataset
+from finetune_trainer.data.plan import make_plan
+from finetune_trainer.data.rows import make_row
+from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.base_model import open_base_model
+
+
+def run(assignment: task.Assignment) -> Measured:
+    recipe, workspace = prepare(assignment)
+    bfloat16 = assignment.precision == "BF16"
+    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    base = open_base_model(assignment.model, assignment.row)
+    examples = load_dataset(recipe, workspace, base.tokenizer()).train
+    plan = make_plan(examples.examples, recipe.training)
+    torch.manual_seed(task.SEED)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        assignment.model,
+        dtype=dtype,
+        attn_implementation=choose_attention(torch.device("cpu"), dtype),
+    )
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=task.RANK, lora_alpha=task.ALPHA, target_modules="all-linear"
+    )
+    model = get_peft_model(model, config).train()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=task.LEARNING_RATE, weight_decay=0.0, fused=True)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, plan.total_steps)
+    memory, loss = PeakMemory(), torch.tensor(0.0)
+    with memory.watched():
+        began = time.perf_counter()
+        for index in range(plan.total_steps):
+            step = plan.step(index, 0, 1)
+            for members in step.rows:
+                row = make_row([examples.examples[member] for member in members])
+                with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                    logits = model(
+                        input_ids=row.input_ids,
+                        position_ids=row.position_ids,
+                        cu_seq_lens_q=row.boundaries,
+                        cu_seq_lens_k=row.boundaries,
+                        max_length_q=row.longest,
+                        max_length_k=row.longest,
+                        use_cache=False,
+                        logits_to_keep=row.predictors,
+                    ).logits[0]
+                    total = cross_entropy(logits.float(), row.targets, reduction="sum")
+                    loss = total / step.supervised
+                torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        seconds = time.perf_counter() - began
+    tokens = sum(examples.lengths)
+    return Measured(
+        contestant="loop",
+        conversations=len(examples.examples),
+        seconds=seconds,
+        peak_bytes=memory.bytes,
+        tokens=tokens,
+        computed=tokens,
+        last_loss=float(loss.detach()),
+    )

@@ -1,0 +1,46 @@
+"""The assignment as a recipe and a workspace of this trainer."""
+
+from bench.trainer import task
+from finetune_trainer.recipe import Recipe
+from finetune_trainer.workspace import Workspace
+
+
+def prepare(assignment: task.Assignment) -> tuple[Recipe, Workspace]:
+    """Lay the workspace out as `fetch` leaves it."""
+    recipe = Recipe.model_validate(
+        {
+            "job": {"namespace": "bench", "name": "trainer", "generation": 1},
+            "model": {"storageUri": "file:///model"},
+            "task": "Chat",
+            "dataset": {"train": [{"storageUri": "file:///data"}], "format": "OpenAIChat"},
+            "method": {
+                "type": "LoRA",
+                "lora": {
+                    "rank": task.RANK,
+                    "alpha": task.ALPHA,
+                    "dropout": 0.0,
+                    "targetModulesPreset": "AllLinear",
+                },
+            },
+            "training": {
+                "epochs": 1,
+                "learningRate": task.LEARNING_RATE,
+                "schedule": "Linear",
+                "warmupSteps": 0,
+                "maxLength": assignment.row,
+                "packing": True,
+                "tokensPerBatch": assignment.row,
+                "precision": assignment.precision,
+                "seed": task.SEED,
+            },
+            "compute": {"device": "CPU", "nodes": 1, "gpusPerNode": 0},
+            "checkpoint": {"intervalSteps": 10_000, "intervalSeconds": 86_400, "keep": 1},
+        }
+    )
+    workspace = Workspace(assignment.work)
+    (workspace.root / "inputs").mkdir(parents=True)
+    workspace.model.symlink_to(assignment.model)
+    source = workspace.source("train", 0)
+    source.mkdir()
+    (source / "train.jsonl").symlink_to(assignment.data)
+    return recipe, workspace

@@ -1,0 +1,53 @@
+"""What every contestant is asked to do: the same model, data, adapter and optimizer."""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RANK, ALPHA = 16, 32
+LEARNING_RATE = 1e-4
+BATCH = 4
+"""Conversations of a step, as in the guides."""
+SEED = 42
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One run."""
+
+    model: Path
+    data: Path
+    work: Path
+    """An empty folder of its own."""
+    precision: str
+    max_length: int
+    """Tokens of a conversation at most; longer ones are cut."""
+    row: int
+    """Tokens of one forward pass, for those who lay conversations end to end: about as many as
+    four conversations have, so that everyone takes as many optimizer steps."""
+
+    def conversations(self) -> list[list[dict[str, Any]]]:
+        """The messages of each conversation."""
+        lines = self.data.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["messages"] for line in lines]
+
+
+def parse(arguments: argparse.Namespace) -> Assignment:
+    return Assignment(
+        arguments.model,
+        arguments.data,
+        arguments.work,
+        arguments.precision,
+        arguments.max_length,
+        arguments.row,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    for name in ("model", "data", "work"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--precision", choices=("FP32", "BF16"), required=True)
+    parser.add_argument("--max-length", type=int, required=True)
+    parser.add_argument("--row", type=int, required=True)

@@ -1,0 +1,33 @@
+"""What a result was measured with."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+
+def versions() -> dict[str, str]:
+    """Libraries, commit (with a mark when files differ from it) and processor."""
+    libraries = {name: version(name) for name in ("torch", "transformers", "peft", "trl")}
+    return libraries | {
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "processor": _processor(),
+        "cores": str(len(os.sched_getaffinity(0))),
+    }
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--abbrev=12", "--dirty"]
+    root = Path(__file__).parent
+    return subprocess.run(
+        command, cwd=root, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
