@@ -89,7 +89,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
                 for _ in range(configuration.passes):
                     with autocast(precision, device):
                         loss = summed_loss(model, row)
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 optimizer.zero_grad()
                 seconds.append(time.perf_counter() - began)
