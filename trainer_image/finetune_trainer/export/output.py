@@ -27,7 +27,6 @@ from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.scores import ScoresFile
-from finetune_trainer.report.write import write_report
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, sync_directory
 
@@ -80,6 +79,9 @@ def write_output(
     tokenizer = base.tokenizer()
     TASKS[recipe.task](tokenizer, recipe.training.max_length)  # may add a chat template
     tokenizer.save_pretrained(folder)
+    # Not before it is needed: drawing takes half a second of every start, on every process.
+    from finetune_trainer.report.write import write_report  # noqa: PLC0415
+
     write_report(
         folder,
         recipe=recipe,
