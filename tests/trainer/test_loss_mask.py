@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from finetune_trainer.data.chat_template import ChatTemplate
-from finetune_trainer.data.examples import Example, limit
+from finetune_trainer.data.examples import TokensExample, limit
 from finetune_trainer.data.formats import (
     AlpacaLine,
     OpenAIChatLine,
@@ -20,8 +20,9 @@ from finetune_trainer.data.formats import (
 )
 from finetune_trainer.errors import ConfigurationError, DataError
 from finetune_trainer.recipe import Task
-from finetune_trainer.tasks import TASKS
+from finetune_trainer.tasks import TASKS, Encoder
 from tests.trainer.chat_templates import CHATML, FAMILIES
+from tests.trainer.recipes import recipe
 
 LONG = 4096
 ANSWERS = ["Berlin has the Spree.", "  two\n\nlines - and  spaces ", "42"]
@@ -37,7 +38,12 @@ def conversation(*answers: str, system: bool) -> Record:
     return OpenAIChatLine.model_validate({"messages": messages}).record()
 
 
-def said(tokenizer: Any, example: Example) -> list[str]:
+def encoder(task: Task, tokenizer: Any, length: int = LONG) -> Encoder:
+    made = recipe(task=task, training={"maxLength": length})
+    return TASKS[task].prepare(tokenizer, made, [])
+
+
+def said(tokenizer: Any, example: TokensExample) -> list[str]:
     """Text of each run of supervised tokens."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], example.supervised.astype(int), [0]])))
     runs = edges.reshape(-1, 2)
@@ -54,7 +60,7 @@ def family(request: pytest.FixtureRequest, smollm2: Path) -> tuple[Any, str]:
 @pytest.mark.parametrize("system", [True, False], ids=["system", "no system"])
 def test_chat(family: tuple[Any, str], system: bool) -> None:
     tokenizer, end = family
-    (example,) = TASKS[Task.CHAT](tokenizer, LONG)(conversation(*ANSWERS, system=system))
+    (example,) = encoder(Task.CHAT, tokenizer)(conversation(*ANSWERS, system=system))
     runs = said(tokenizer, example)
     assert all(run.endswith(end) for run in runs)
     # Llama-3's template trims messages; a sentencepiece decoder drops the first space.
@@ -65,7 +71,7 @@ def test_chat(family: tuple[Any, str], system: bool) -> None:
 def test_alpaca(family: tuple[Any, str], task: Task) -> None:
     tokenizer, end = family
     line = {"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"}
-    (example,) = TASKS[task](tokenizer, LONG)(AlpacaLine.model_validate(line).record())
+    (example,) = encoder(task, tokenizer)(AlpacaLine.model_validate(line).record())
     assert [run.strip() for run in said(tokenizer, example)] == [f"Good day{end}"]
     assert "Guten Tag" in tokenizer.decode(example.ids[~example.supervised])
 
@@ -73,7 +79,7 @@ def test_alpaca(family: tuple[Any, str], task: Task) -> None:
 def test_text_is_learned_whole_with_its_end(family: tuple[Any, str]) -> None:
     tokenizer, _ = family
     record = TextLine(text="Once upon a time there was a test.").record()
-    (example,) = TASKS[Task.COMPLETION](tokenizer, LONG)(record)
+    (example,) = encoder(Task.COMPLETION, tokenizer)(record)
     assert example.supervised.all()
     assert int(example.ids[-1]) == tokenizer.eos_token_id
     assert int((example.ids == tokenizer.eos_token_id).sum()) == 1
@@ -82,7 +88,7 @@ def test_text_is_learned_whole_with_its_end(family: tuple[Any, str]) -> None:
 def test_prompt_is_tokenized_as_when_the_model_is_asked(family: tuple[Any, str]) -> None:
     tokenizer, _ = family
     record = conversation("an answer", system=False)
-    (example,) = TASKS[Task.CHAT](tokenizer, LONG)(record)
+    (example,) = encoder(Task.CHAT, tokenizer)(record)
     asked = tokenizer.apply_chat_template(
         [{"role": "user", "content": record.turns[0].content}],
         add_generation_prompt=True,
@@ -95,8 +101,8 @@ def test_prompt_is_tokenized_as_when_the_model_is_asked(family: tuple[Any, str])
 def test_long_text_becomes_windows_that_lose_nothing(smollm2: Path) -> None:
     tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
     record = Record(text="word " * 100)
-    (whole,) = TASKS[Task.COMPLETION](tokenizer, LONG)(record)
-    windows = TASKS[Task.COMPLETION](tokenizer, 16)(record)
+    (whole,) = encoder(Task.COMPLETION, tokenizer)(record)
+    windows = encoder(Task.COMPLETION, tokenizer, 16)(record)
     assert all(window.length <= 16 for window in windows)
     assert np.array_equal(np.concatenate([window.ids for window in windows]), whole.ids)
 
@@ -105,8 +111,8 @@ def test_instruction_brings_a_template_to_a_base_model(smollm2: Path) -> None:
     tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
     tokenizer.chat_template = None
     with pytest.raises(ConfigurationError, match="set task: Instruction"):
-        TASKS[Task.CHAT](tokenizer, LONG)
-    encode = TASKS[Task.INSTRUCTION](tokenizer, LONG)
+        encoder(Task.CHAT, tokenizer)
+    encode = encoder(Task.INSTRUCTION, tokenizer)
     (example,) = encode(conversation("An answer.", system=True))
     assert said(tokenizer, example) == [f"An answer.{tokenizer.eos_token}"]
     assert tokenizer.chat_template
@@ -204,7 +210,7 @@ def test_templates_that_cannot_be_followed_are_refused(
 
 
 def test_answers_beyond_the_length_are_counted() -> None:
-    examples = [Example(np.arange(10), np.arange(10) >= start) for start in (2, 6, 9)]
+    examples = [TokensExample(np.arange(10), np.arange(10) >= start) for start in (2, 6, 9)]
     limited = limit(examples, 8)
     assert [example.length for example in limited.examples] == [8, 8]
     assert (limited.truncated, limited.dropped) == (3, 1)

@@ -30,5 +30,5 @@ def test_the_base_is_measured_as_it_was_whatever_the_method_starts_from(
         completion = (root / "output" / "completion.json").read_bytes()
         evaluation = CompletionManifest.model_validate_json(completion).evaluation
         assert evaluation is not None
-        measured.add(evaluation.base.Loss)
+        measured.add(evaluation.base["Loss"])
     assert len(measured) == 1

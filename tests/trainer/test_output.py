@@ -15,12 +15,13 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.rows import make_row
 from finetune_trainer.engine.attention import choose_attention
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import ArtifactKind, CompletionManifest
+from finetune_trainer.recipe import Metric
 from finetune_trainer.report.scores import ScoresFile, gain, interval
 from tests.trainer.processes import Ended, train
 from tests.trainer.recipes import workspace
@@ -67,7 +68,7 @@ def test_manifest_names_every_file(trained: tuple[Path, Ended]) -> None:
 def test_held_out_loss_falls(trained: tuple[Path, Ended]) -> None:
     evaluation = trained[1].trained.evaluation
     assert evaluation is not None
-    assert float(evaluation.tuned.Loss) < float(evaluation.base.Loss)
+    assert float(evaluation.tuned["Loss"]) < float(evaluation.base["Loss"])
 
 
 def test_the_scores_of_the_examples_have_the_held_out_loss_as_their_mean(
@@ -76,10 +77,10 @@ def test_the_scores_of_the_examples_have_the_held_out_loss_as_their_mean(
     root, ended = trained
     assert ended.trained.evaluation is not None
     scores = ScoresFile.model_validate_json((root / "output" / "evaluation.json").read_bytes())
-    both = scores.metrics["Loss"]
-    assert f"{interval(both.base).value:.4f}" == ended.trained.evaluation.base.Loss
-    assert f"{interval(both.tuned).value:.4f}" == ended.trained.evaluation.tuned.Loss
-    assert gain(both).high < 0
+    both, evaluation = scores.metrics[Metric.LOSS], ended.trained.evaluation
+    assert f"{interval(Metric.LOSS, both.base).value:.4f}" == evaluation.base["Loss"]
+    assert f"{interval(Metric.LOSS, both.tuned).value:.4f}" == evaluation.tuned["Loss"]
+    assert gain(Metric.LOSS, both).high < 0
 
 
 def test_model_card_says_what_was_made_of_what(trained: tuple[Path, Ended]) -> None:
@@ -88,7 +89,7 @@ def test_model_card_says_what_was_made_of_what(trained: tuple[Path, Ended]) -> N
     manifest = json.loads((root / "output" / "completion.json").read_text())
     evaluation = ended.trained.evaluation
     assert evaluation is not None
-    for fact in (manifest["datasetDigest"], manifest["recipeDigest"], evaluation.tuned.Loss):
+    for fact in (manifest["datasetDigest"], manifest["recipeDigest"], evaluation.tuned["Loss"]):
         assert fact in card
 
 
@@ -107,7 +108,7 @@ def test_plain_peft_in_another_process_gives_the_same_logits(
         root / "inputs" / "model", attn_implementation=attention
     )
     model: Any = PeftModel.from_pretrained(base, adapter)
-    row = make_row([Example(np.arange(60), np.ones(60, dtype=np.bool_))])
+    row = make_row([TokensExample(np.arange(60), np.ones(60, dtype=np.bool_))])
     with torch.no_grad():
         ours = model(
             input_ids=row.input_ids,

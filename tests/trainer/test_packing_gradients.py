@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.rows import make_row
 from finetune_trainer.engine.attention import choose_attention
 from finetune_trainer.engine.loss import summed_loss
@@ -22,13 +22,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def documents() -> list[Example]:
+def documents() -> list[TokensExample]:
     random = np.random.default_rng(3)
     sizes = (40, 1, 17, 2, 60)
-    return [Example(random.integers(0, 250, size), random.random(size) < 0.6) for size in sizes]
+    return [
+        TokensExample(random.integers(0, 250, size), random.random(size) < 0.6) for size in sizes
+    ]
 
 
-def gradients(model: torch.nn.Module, rows: list[list[Example]]) -> dict[str, torch.Tensor]:
+def gradients(model: torch.nn.Module, rows: list[list[TokensExample]]) -> dict[str, torch.Tensor]:
     model.zero_grad()
     for row in rows:
         torch.autograd.backward(summed_loss(model, make_row(row)))

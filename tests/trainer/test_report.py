@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.manifest import Evaluation, Lengths, Metrics
+from finetune_trainer.manifest import Evaluation, Lengths
+from finetune_trainer.recipe import Metric
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.report.page import Data, Report, render
 from finetune_trainer.report.scores import Scores, ScoresFile, ScoresOfBoth, gain, interval
@@ -24,12 +25,12 @@ def report(measured: list[Point], name: str = "tiny") -> Report:
     return Report(
         recipe=recipe(job={"name": name}),
         points=measured,
-        evaluation=Evaluation(base=Metrics(Loss="2.5000"), tuned=Metrics(Loss="1.2500")),
+        evaluation=Evaluation(base={"Loss": "2.5000"}, tuned={"Loss": "1.2500"}),
         scores=ScoresFile(
             metrics={
-                "Loss": ScoresOfBoth(
-                    base=Scores(values=[2.0, 3.0], weights=[1, 1]),
-                    tuned=Scores(values=[1.0, 1.5], weights=[1, 1]),
+                Metric.LOSS: ScoresOfBoth(
+                    base=Scores(rows=[[2.0, 1.0], [3.0, 1.0]]),
+                    tuned=Scores(rows=[[1.0, 1.0], [1.5, 1.0]]),
                 )
             }
         ),
@@ -107,15 +108,19 @@ def test_a_new_run_begins_with_an_empty_log(tmp_path: Path, steps: int) -> None:
     assert log.read() == []
 
 
+def _rows(values: list[float], weights: list[int]) -> list[list[float]]:
+    return [[value * weight, weight] for value, weight in zip(values, weights, strict=True)]
+
+
 def test_a_gain_that_each_example_shows_is_certain_though_the_examples_differ() -> None:
     values = [float(number) for number in range(40)]
     weights = [1 + number % 3 for number in range(40)]
     both = ScoresOfBoth(
-        base=Scores(values=values, weights=weights),
-        tuned=Scores(values=[value - 1 for value in values], weights=weights),
+        base=Scores(rows=_rows(values, weights)),
+        tuned=Scores(rows=_rows([value - 1 for value in values], weights)),
     )
     mean = sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)
-    of_base, gained = interval(both.base), gain(both)
+    of_base, gained = interval(Metric.LOSS, both.base), gain(Metric.LOSS, both)
     assert of_base.value == pytest.approx(mean)
     # The standard error of the mean of 0 … 39 is 1.85, and the interval about four of it wide.
     assert 5.5 < of_base.high - of_base.low < 9.5

@@ -7,6 +7,7 @@ from finetune_trainer.data.dataset import Dataset, load_dataset
 from finetune_trainer.data.plan import Plan, make_plan
 from finetune_trainer.engine.base_model import open_base_model
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Checked
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Recipe, read_recipe
@@ -29,7 +30,9 @@ def run(arguments: argparse.Namespace) -> Checked:
     if found := problems(recipe):
         raise ConfigurationError("; ".join(found))
     base = open_base_model(
-        locate(workspace.model, recipe.model.storage_uri), recipe.training.max_length
+        locate(workspace.model, recipe.model.storage_uri),
+        recipe.training.max_length,
+        HEADS[recipe.task],
     )
     dataset = load_dataset(recipe, workspace, base.tokenizer())
     plan = make_plan(dataset.train.examples, recipe.training)

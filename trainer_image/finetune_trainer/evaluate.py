@@ -1,38 +1,53 @@
-"""Held-out loss: the same measurement for the base model and for the tuned one."""
+"""Measure a model on held-out data: the same code for the base model and for the tuned one."""
 
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import torch
 
-from finetune_trainer.data.examples import Examples
+from finetune_trainer.data.examples import Example
 from finetune_trainer.data.packing import pack, share
-from finetune_trainer.data.rows import make_row
-from finetune_trainer.engine.loss import token_losses
 from finetune_trainer.engine.world import World
+from finetune_trainer.metrics import Rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+AnyExample = TypeVar("AnyExample", bound=Example)
 
 
-def held_out_losses(
-    model: torch.nn.Module,
-    examples: Examples,
-    max_length: int,
-    world: World,
-    autocast: AbstractContextManager[object],
-) -> list[float]:
-    """For each example the sum of the cross-entropies (nats) of its supervised tokens."""
-    packs = pack(examples.lengths, range(len(examples.examples)), max_length)
-    losses = [0.0] * len(examples.examples)
-    model.eval()
-    with torch.no_grad(), autocast:
-        for members in share(packs, world.rank, world.size):
-            documents = [examples.examples[index] for index in members]
-            row = make_row(documents).to(world.device)
-            counts = [document.targets for document in documents]
-            parts = torch.split(token_losses(model, row), counts)
-            for index, part in zip(members, parts, strict=True):
-                losses[index] = float(part.sum())
-    return world.sum(losses)
+@dataclass(frozen=True)
+class Judge:
+    """Shares what is to be measured among the processes, in rows of at most maxLength tokens."""
 
+    world: World
+    autocast: AbstractContextManager[object]
+    max_length: int
+    tokenizer: "PreTrainedTokenizerBase"
 
-def mean_loss(losses: list[float], examples: Examples) -> float:
-    """Over all supervised tokens, each token weighing the same."""
-    return sum(losses) / sum(example.targets for example in examples.examples)
+    def score(
+        self,
+        model: torch.nn.Module,
+        examples: Sequence[AnyExample],
+        scores: Callable[[Sequence[AnyExample]], Collection[Sequence[float]]],
+        *,
+        columns: int,
+    ) -> Rows:
+        """The numbers of every example, on every process.
+
+        Args:
+            model: is put into evaluation, and computes without gradients.
+            examples: in whose order the result is.
+            scores: gives `columns` numbers for each example of a row.
+            columns: how many numbers that are.
+        """
+        found = np.zeros((len(examples), columns))
+        packs = pack([each.length for each in examples], range(len(examples)), self.max_length)
+        model.eval()
+        with torch.no_grad(), self.autocast:
+            for members in share(packs, self.world.rank, self.world.size):
+                found[list(members)] = list(scores([examples[index] for index in members]))
+        return np.array(self.world.sum(found.ravel().tolist())).reshape(found.shape)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.dataset import load_dataset
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import Example, TokensExample
 from finetune_trainer.data.read import find_files, read_files
 from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Bin, Inspected, Part, ShownExample
 from finetune_trainer.recipe import (
     Checkpoint,
@@ -50,7 +51,9 @@ def run(arguments: argparse.Namespace) -> Inspected:
         ConfigurationError, DataError: as `check` would.
     """
     recipe = _recipe(arguments)
-    tokenizer = open_base_model(arguments.model, arguments.max_length).tokenizer()
+    tokenizer = open_base_model(
+        arguments.model, arguments.max_length, HEADS[recipe.task]
+    ).tokenizer()
     dataset = load_dataset(recipe, Workspace(Path("/nonexistent")), tokenizer)
     train = dataset.train
     records = read_files(find_files(arguments.data, str(arguments.data)), dataset.format).records
@@ -83,6 +86,8 @@ def histogram(lengths: list[int]) -> list[Bin]:
 
 def _parts(example: Example, tokenizer: "PreTrainedTokenizerBase") -> list[Part]:
     """Runs of tokens that are learned, or that are not."""
+    if not isinstance(example, TokensExample):
+        raise TypeError(f"{type(example).__name__} cannot be shown")
     runs = groupby(zip(example.ids.tolist(), example.supervised.tolist(), strict=True), _learned)
     return [
         Part(text=str(tokenizer.decode([token for token, _ in run])), learned=key)

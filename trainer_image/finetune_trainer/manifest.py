@@ -4,6 +4,7 @@ The operator imports these models: pydantic only. JSON is camelCase, as in the F
 """
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -111,12 +112,9 @@ class Checked(Message):
     total_steps: int
 
 
-class Metrics(BaseModel):
-    """Results on held-out data, as decimal strings, named as in FineTuneJob's evaluation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    Loss: str = Field(pattern=DECIMAL_PATTERN)
+Metrics = dict[str, Annotated[str, Field(pattern=DECIMAL_PATTERN)]]
+"""Results on held-out data as decimal strings, by the name that FineTuneJob's evaluation has for
+them; Loss is always there."""
 
 
 class Evaluation(Message):

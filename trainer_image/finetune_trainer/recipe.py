@@ -27,6 +27,17 @@ class Task(StrEnum):
     COMPLETION = "Completion"
 
 
+class Metric(StrEnum):
+    """What is measured on held-out data: see metrics.py."""
+
+    LOSS = "Loss"
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a gain is a fall."""
+        return self is Metric.LOSS
+
+
 class DatasetFormat(StrEnum):
     """How a line of the data is laid out: see data/formats/."""
 
@@ -312,6 +323,13 @@ class Checkpoint(_Frozen):
     keep: int = Field(ge=1)
 
 
+class Evaluation(_Frozen):
+    """What is measured of the base model and of the tuned one, where data is held out."""
+
+    metrics: list[Metric] = Field(default_factory=lambda: [Metric.LOSS])
+    """Loss is measured always."""
+
+
 class Recipe(_Frozen):
     """Exactly what one run does."""
 
@@ -324,6 +342,7 @@ class Recipe(_Frozen):
     training: Training
     compute: Compute
     checkpoint: Checkpoint
+    evaluation: Evaluation = Evaluation()
 
     def canonical_json(self) -> str:
         """The same text for the same recipe, whoever writes it."""
@@ -336,9 +355,11 @@ class Recipe(_Frozen):
     def training_digest(self) -> str:
         """`sha256:…` of what decides the numbers: a checkpoint of another one is not resumed.
 
-        Left out: who runs it, on how many processes, and when checkpoints are written.
+        Left out: who runs it, on how many processes, when checkpoints are written, and what is
+        measured.
         """
-        return _digest(self.model_dump(mode="json", exclude={"job", "compute", "checkpoint"}))
+        without = {"job", "compute", "checkpoint", "evaluation"}
+        return _digest(self.model_dump(mode="json", exclude=without))
 
 
 def _digest(value: object) -> str:

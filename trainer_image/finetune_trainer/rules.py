@@ -6,7 +6,7 @@ Pure and light: the operator refuses with it before anything is created, `check`
 from collections.abc import Iterator
 
 from finetune_trainer.combinations import refusals, values_of
-from finetune_trainer.recipe import DatasetFormat, Initialization, Recipe, Task
+from finetune_trainer.recipe import DatasetFormat, Initialization, Metric, Recipe, Task
 
 TASK_FORMATS = {
     Task.CHAT: (DatasetFormat.OPENAI_CHAT, DatasetFormat.SHARE_GPT, DatasetFormat.ALPACA),
@@ -15,13 +15,26 @@ TASK_FORMATS = {
 }
 """The formats a task can be learned from, the usual one first."""
 
+TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
+    Task.CHAT: (Metric.LOSS,),
+    Task.INSTRUCTION: (Metric.LOSS,),
+    Task.COMPLETION: (Metric.LOSS,),
+}
+"""What can be measured of a task; all of it is, unless evaluation.metrics says otherwise."""
+
 HIGHEST_RANK = 512
 """Of an adapter that vLLM can be told to serve."""
 
 
 def problems(recipe: Recipe) -> list[str]:
     """Every reason, in the user's spelling, why this recipe cannot work; empty if there is none."""
-    return [*_data(recipe), *refusals(values_of(recipe)), *_rank(recipe), *_batch(recipe)]
+    return [
+        *_data(recipe),
+        *refusals(values_of(recipe)),
+        *_rank(recipe),
+        *_batch(recipe),
+        *_metrics(recipe),
+    ]
 
 
 def _data(recipe: Recipe) -> Iterator[str]:
@@ -37,6 +50,20 @@ def format_refused(task: Task, chosen: DatasetFormat) -> str:
     return (
         f"task {task} cannot be learned from dataset.format {chosen}: "
         f"give data as {accepted}, or set task: {fitting}"
+    )
+
+
+def _metrics(recipe: Recipe) -> Iterator[str]:
+    for metric in recipe.evaluation.metrics:
+        if metric not in TASK_METRICS[recipe.task]:
+            yield metric_refused(recipe.task, metric)
+
+
+def metric_refused(task: Task, metric: Metric) -> str:
+    """Why a metric is refused, and which there are."""
+    return (
+        f"evaluation.metrics {metric} cannot be measured of task {task}: "
+        f"choose from {', '.join(TASK_METRICS[task])}"
     )
 
 

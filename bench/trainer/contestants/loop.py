@@ -24,7 +24,8 @@ def run(assignment: task.Assignment) -> Measured:
     dtype = torch.bfloat16 if bfloat16 else torch.float32
     base = open_base_model(assignment.model, assignment.row)
     examples = load_dataset(recipe, workspace, base.tokenizer()).train
-    plan = make_plan(examples.examples, recipe.training)
+    documents: list[Any] = list(examples.examples)
+    plan = make_plan(documents, recipe.training)
     torch.manual_seed(task.SEED)
     model: Any = AutoModelForCausalLM.from_pretrained(
         assignment.model,
@@ -44,7 +45,7 @@ def run(assignment: task.Assignment) -> Measured:
         for index in range(plan.total_steps):
             step = plan.step(index, 0, 1)
             for members in step.rows:
-                row = make_row([examples.examples[member] for member in members])
+                row = make_row([documents[member] for member in members])
                 with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                     logits = model(
                         input_ids=row.input_ids,
@@ -57,7 +58,7 @@ def run(assignment: task.Assignment) -> Measured:
                         logits_to_keep=row.predictors,
                     ).logits[0]
                     total = cross_entropy(logits.float(), row.targets, reduction="sum")
-                    loss = total / step.supervised
+                    loss = total / step.weight
                 torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()

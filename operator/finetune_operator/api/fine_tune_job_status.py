@@ -124,11 +124,8 @@ class Attempts(ApiModel):
     """Attempts ended by eviction, preemption, suspension or a lost node; not bounded."""
 
 
-class Metrics(ApiModel):
-    """Measured on held-out data."""
-
-    loss: Annotated[Decimal, Field(alias="Loss")]
-    """Mean cross-entropy per supervised token, in nats."""
+Metrics = Annotated[dict[str, Decimal], Field(max_length=16)]
+"""Measured on held-out data, by the names of spec.evaluation.metrics."""
 
 
 class Evaluation(ApiModel):
@@ -179,7 +176,7 @@ class FineTuneJobStatus(ApiModel):
     attempts: Attempts | None = None
     """How often it was started."""
     evaluation: Evaluation | None = None
-    """Loss of base and tuned model on held-out data."""
+    """What base and tuned model score on held-out data; Loss is the mean cross-entropy in nats."""
     artifacts: Annotated[tuple[Artifact, ...], Field(max_length=8)] = ()
     """What was pushed."""
     published: Published | None = None

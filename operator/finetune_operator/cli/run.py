@@ -247,8 +247,8 @@ def _last_attempt(workspace: Workspace) -> int:
 def _show(trained: Trained, workspace: Workspace, console: Console) -> None:
     if trained.evaluation:
         table = Table("held-out data", "base", "tuned")
-        tuned = trained.evaluation.tuned.model_dump(exclude_none=True)
-        for name, value in trained.evaluation.base.model_dump(exclude_none=True).items():
+        tuned = trained.evaluation.tuned
+        for name, value in trained.evaluation.base.items():
             table.add_row(name, value, tuned[name])
         console.print(table)
     for path in sorted(workspace.output.iterdir()):

@@ -8,7 +8,6 @@ from finetune_trainer.manifest import (
     Evaluation,
     Fetched,
     Lengths,
-    Metrics,
     Published,
     Trained,
 )
@@ -33,7 +32,7 @@ _TRAINED = Trained(
     step=300,
     total_steps=300,
     loss=1.2,
-    evaluation=Evaluation(base=Metrics(Loss="1.84"), tuned=Metrics(Loss="1.12")),
+    evaluation=Evaluation(base={"Loss": "1.84"}, tuned={"Loss": "1.12"}),
     completion_digest=DIGEST,
 )
 TRAINED = _TRAINED.model_dump_json()

@@ -44,7 +44,7 @@ def test_all_goes_well() -> None:
         "chat-publish-1",
     ]
     assert status.evaluation is not None
-    assert (status.evaluation.base.loss, status.evaluation.tuned.loss) == ("1.84", "1.12")
+    assert (status.evaluation.base["Loss"], status.evaluation.tuned["Loss"]) == ("1.84", "1.12")
     assert status.progress is not None
     assert (status.progress.steps, status.progress.percentage) == ("300/300", 100)
     assert status.resolved is not None

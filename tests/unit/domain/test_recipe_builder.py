@@ -76,6 +76,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "activationCheckpointing": False,
         },
         "checkpoint": {"intervalSteps": 50, "intervalSeconds": 600, "keep": 2},
+        "evaluation": {"metrics": ["Loss"]},
     }
     assert problems(recipe()) == []
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.packing import Pack, epoch_batches, pack, rows, share
 from finetune_trainer.data.plan import make_plan
 from finetune_trainer.recipe import Training
@@ -103,14 +103,14 @@ def training(**changes: object) -> Training:
     return recipe(training=changes).training
 
 
-def example() -> Example:
-    return Example(np.arange(100), np.ones(100, dtype=np.bool_))
+def example() -> TokensExample:
+    return TokensExample(np.arange(100), np.ones(100, dtype=np.bool_))
 
 
 def test_epochs_are_whole() -> None:
     plan = make_plan([example()] * 10, training(maxSteps=None, epochs=3, warmupSteps=0))
     assert (plan.steps_per_epoch, plan.total_steps) == (3, 9)
-    assert plan.step(2, rank=0, world_size=1).supervised == 2 * 99
+    assert plan.step(2, rank=0, world_size=1).weight == 2 * 99
 
 
 @pytest.mark.parametrize(("max_steps", "epochs"), [(2, 1), (2, 5), (8, 1)])

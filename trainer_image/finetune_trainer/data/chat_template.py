@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jinja2 import TemplateError
 
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.formats import Role, Turn
 from finetune_trainer.errors import ConfigurationError, DataError
 
@@ -47,7 +47,7 @@ class ChatTemplate:
         """Text of the special token that ends every answer, for example <|im_end|>."""
         self._control = [text for text in _special_tokens(tokenizer).values() if text in sample]
 
-    def encode(self, turns: Sequence[Turn], tools: Sequence[dict[str, Any]] = ()) -> Example:
+    def encode(self, turns: Sequence[Turn], tools: Sequence[dict[str, Any]] = ()) -> TokensExample:
         """Tokens of the conversation; supervised are the answers, their end tokens included.
 
         Calls of tools are part of an answer; answers of weight 0 are read, but not learned.
@@ -75,7 +75,7 @@ class ChatTemplate:
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         positions = [_position(start, end) for start, end in encoded["offset_mapping"]]
         supervised = [any(start <= at < end for start, end in spans) for at in positions]
-        return Example(np.array(encoded["input_ids"]), np.array(supervised, dtype=np.bool_))
+        return TokensExample(np.array(encoded["input_ids"]), np.array(supervised, dtype=np.bool_))
 
     def _answer_span(
         self, text: str, turns: Sequence[Turn], tools: Sequence[dict[str, Any]], index: int

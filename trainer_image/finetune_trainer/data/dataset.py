@@ -25,17 +25,20 @@ class Dataset:
     validation: Examples | None
     format: DatasetFormat
     digest: str
+    labels: tuple[str, ...]
+    """The classes, in the order of the model's outputs; empty where the task has none."""
+    tokenizer: "PreTrainedTokenizerBase"
+    """As the task has completed it."""
 
 
 def load_dataset(
     recipe: Recipe, workspace: Workspace, tokenizer: "PreTrainedTokenizerBase"
 ) -> Dataset:
-    """Read, tokenize and split. The task may complete the tokenizer.
+    """Read, split and tokenize. The task may complete the tokenizer.
 
     Raises:
         DataError, ConfigurationError: see data/read.py and tasks/.
     """
-    encode = TASKS[recipe.task](tokenizer, recipe.training.max_length)
     train, found, digests = _read(recipe, workspace, "train", recipe.dataset.train)
     if found not in TASK_FORMATS[recipe.task]:
         raise DataError(format_refused(recipe.task, found))
@@ -44,6 +47,7 @@ def load_dataset(
         digests += more
     else:
         train, validation = split(train, recipe.dataset.validation_fraction, recipe.training.seed)
+    encode = TASKS[recipe.task].prepare(tokenizer, recipe, [each.record for each in train])
     max_length = recipe.training.max_length
     return Dataset(
         train=_encode(train, encode, max_length, "dataset.train"),
@@ -52,6 +56,8 @@ def load_dataset(
         else None,
         format=found,
         digest=combined_digest(digests),
+        labels=encode.labels,
+        tokenizer=tokenizer,
     )
 
 

@@ -1,7 +1,8 @@
-"""The tokens of an example, and what they look like in numbers."""
+"""Examples, and what they look like in numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,31 @@ from numpy.typing import NDArray
 from finetune_trainer.manifest import Lengths
 
 
+class Example(Protocol):
+    """What every task's examples have; the rest is the task's own."""
+
+    @property
+    def length(self) -> int:
+        """Tokens."""
+
+    @property
+    def targets(self) -> int:
+        """What the model is to say in it, counted; an example with nothing to learn is dropped."""
+
+    @property
+    def weight(self) -> float:
+        """Its share in the denominator of the loss."""
+
+    @property
+    def content(self) -> bytes:
+        """The same for examples that are the same."""
+
+    def cut(self, length: int) -> Self:
+        """What is left of it in so many tokens."""
+
+
 @dataclass(frozen=True)
-class Example:
+class TokensExample:
     """One document of tokens."""
 
     ids: NDArray[np.int64]
@@ -27,16 +51,24 @@ class Example:
         """Positions that enter the loss: the first token has nothing before it to predict from."""
         return int(self.supervised[1:].sum())
 
-    def cut(self, length: int) -> "Example":
+    @property
+    def weight(self) -> float:
+        return self.targets
+
+    @property
+    def content(self) -> bytes:
+        return self.ids.tobytes()
+
+    def cut(self, length: int) -> "TokensExample":
         """The first `length` tokens."""
-        return Example(self.ids[:length], self.supervised[:length])
+        return TokensExample(self.ids[:length], self.supervised[:length])
 
 
 @dataclass(frozen=True)
 class Examples:
     """Examples of at most maxLength tokens, and what became of the longer ones."""
 
-    examples: list[Example]
+    examples: Sequence[Example]
     lengths_before: list[int]
     truncated: int
     dropped: int

@@ -15,8 +15,8 @@ class Step:
 
     rows: list[Pack]
     """Rows this process computes, one forward and backward pass each; may be empty."""
-    supervised: int
-    """Supervised tokens of the whole step over all processes: what its loss is divided by."""
+    weight: float
+    """Of the whole step over all processes: what its loss is divided by."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Plan:
     batches: list[list[Pack]]
     steps_per_epoch: int
     lengths: list[int]
-    targets: list[int]
+    weights: list[float]
     max_length: int
     row_tokens: int
     """Tokens of one forward and backward pass, at most."""
@@ -41,7 +41,7 @@ class Plan:
         members = [example for pack in batch for example in pack]
         return Step(
             rows=rows(share(batch, rank, world_size), self.lengths, self.row_tokens),
-            supervised=sum(self.targets[example] for example in members),
+            weight=sum(self.weights[example] for example in members),
         )
 
     def tokens(self, first: int, last: int) -> int:
@@ -80,7 +80,7 @@ def make_plan(examples: Sequence[Example], training: Training, micro_batch: int 
         batches=batches[: training.max_steps],
         steps_per_epoch=steps_per_epoch,
         lengths=lengths,
-        targets=[example.targets for example in examples],
+        weights=[example.weight for example in examples],
         max_length=training.max_length,
         row_tokens=training.max_length * micro_batch,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import TokensExample
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Row:
         )
 
 
-def make_row(documents: Sequence[Example]) -> Row:
+def make_row(documents: Sequence[TokensExample]) -> Row:
     """Lay documents end to end. Without documents: one token that nothing is learned from.
 
     A process whose share of a step is empty still takes part in its gradient exchange.

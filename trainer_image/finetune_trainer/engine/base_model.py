@@ -1,29 +1,75 @@
 """The base model: what can be known from its small files, and loading it."""
 
+import copy
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+)
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from finetune_trainer.engine.attention import choose_attention
 from finetune_trainer.engine.quantization import compute_alike, quantization_config
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.heads import Head
 from finetune_trainer.recipe import QuantizationType
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Factory:
+    """How transformers makes models with a head."""
+
+    auto: Any
+    """transformers leaves its factories untyped."""
+    architectures: Mapping[str, str]
+    lacks: str
+    """What is said of an architecture that it does not know."""
+
+
+_FACTORIES = {
+    Head.CAUSAL_LM: _Factory(
+        AutoModelForCausalLM,
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        "generates no text: choose a causal language model",
+    ),
+    Head.SEQUENCE_CLASSIFICATION: _Factory(
+        AutoModelForSequenceClassification,
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+        "cannot classify texts: choose a model such as BERT",
+    ),
+    Head.TOKEN_CLASSIFICATION: _Factory(
+        AutoModelForTokenClassification,
+        MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+        "cannot classify words: choose a model such as BERT",
+    ),
+    Head.SPAN: _Factory(
+        AutoModelForQuestionAnswering,
+        MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+        "cannot find answers in a text: choose a model such as BERT",
+    ),
+}
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -34,6 +80,7 @@ class BaseModel:
 
     path: Path
     config: PreTrainedConfig
+    head: Head = Head.CAUSAL_LM
 
     @property
     def published_dtype(self) -> torch.dtype:
@@ -60,8 +107,7 @@ class BaseModel:
     def linear_modules(self) -> list[str]:
         """Names of the linear modules but the language-model head, without reading weights."""
         with torch.device("meta"):
-            # transformers leaves its factories untyped.
-            model = cast("PreTrainedModel", AutoModelForCausalLM.from_config(self.config))  # type: ignore[no-untyped-call]
+            model: PreTrainedModel = _FACTORIES[self.head].auto.from_config(self.config)
         head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
         return [
             name
@@ -74,30 +120,42 @@ class BaseModel:
         dtype: torch.dtype,
         device: torch.device,
         quantization: QuantizationType = QuantizationType.NONE,
+        labels: Sequence[str] = (),
     ) -> torch.nn.Module:
-        """The model with its weights, on the device, frozen."""
-        model = AutoModelForCausalLM.from_pretrained(
+        """The model with its weights, on the device, frozen; with `labels` for a head that has
+        classes. What of a head is not in the files is drawn at random."""
+        model: torch.nn.Module = _FACTORIES[self.head].auto.from_pretrained(
             self.path,
+            config=self._config_for(labels),
             dtype=dtype,
             quantization_config=quantization_config(quantization, dtype),
             device_map={"": device},
-            attn_implementation=choose_attention(device, dtype),
+            attn_implementation=choose_attention(device, dtype)
+            if self.head is Head.CAUSAL_LM
+            else "sdpa",
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
         )
         compute_alike(model)
-        return cast("torch.nn.Module", model).requires_grad_(False)
+        return model.requires_grad_(False)
+
+    def _config_for(self, labels: Sequence[str]) -> PreTrainedConfig:
+        config = copy.deepcopy(self.config)
+        if labels:
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: index for index, label in enumerate(labels)}
+        return config
 
 
-def open_base_model(path: Path, max_length: int) -> BaseModel:
+def open_base_model(path: Path, max_length: int, head: Head = Head.CAUSAL_LM) -> BaseModel:
     """Check everything about a model that needs no weights.
 
     Raises:
         ConfigurationError: no such architecture, pickled or broken weights, or a maxLength that
             the model was not made for.
     """
-    config = _read_config(path)
+    config = _read_config(path, _FACTORIES[head])
     _check_weights(path)
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and max_length > positions:
@@ -105,10 +163,10 @@ def open_base_model(path: Path, max_length: int) -> BaseModel:
             f"training.maxLength {max_length} is more than the {positions} positions of the "
             f"model: set it to {positions} or less"
         )
-    return BaseModel(path, config)
+    return BaseModel(path, config, head)
 
 
-def _read_config(path: Path) -> PreTrainedConfig:
+def _read_config(path: Path, factory: _Factory) -> PreTrainedConfig:
     try:
         named = json.loads((path / "config.json").read_bytes())
         model_type = named["model_type"]
@@ -117,10 +175,10 @@ def _read_config(path: Path) -> PreTrainedConfig:
             f"model.storageUri holds no model: its config.json is missing or names no model_type "
             f"({error})"
         ) from error
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if model_type not in factory.architectures:
         raise ConfigurationError(
-            f"the model's architecture {model_type!r} is unknown or generates no text: choose a "
-            "causal language model that transformers implements (code in repositories is not run)"
+            f"the model's architecture {model_type!r} is unknown or {factory.lacks} "
+            "that transformers implements (code in repositories is not run)"
         )
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)

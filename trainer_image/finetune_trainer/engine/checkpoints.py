@@ -40,8 +40,6 @@ class CheckpointState(BaseModel):
     """What Auto was resolved to: another machine goes on in the same arithmetic."""
     loss: float
     """Of the optimizer steps logged last."""
-    base_loss: float | None
-    """Held-out loss of the base model, measured once by the first attempt."""
     scheduler: dict[str, Any]
     files: dict[str, str] = {}
     """sha256 in hex of every other file."""

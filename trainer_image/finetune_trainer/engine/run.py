@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from finetune_trainer.data.dataset import Dataset, load_dataset
@@ -15,14 +16,23 @@ from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.engine.world import World
-from finetune_trainer.evaluate import held_out_losses, mean_loss
+from finetune_trainer.evaluate import Judge
 from finetune_trainer.export.output import Result, already_complete, write_output
 from finetune_trainer.fence import Fence
-from finetune_trainer.manifest import Evaluation, Metrics, Progress, Stage, Trained
+from finetune_trainer.heads import HEADS
+from finetune_trainer.manifest import Evaluation, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
-from finetune_trainer.recipe import Precision, Recipe
+from finetune_trainer.metrics import value
+from finetune_trainer.recipe import Metric, Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog, Point
-from finetune_trainer.report.scores import Scores, ScoresFile, ScoresOfBoth, read_scores
+from finetune_trainer.report.scores import (
+    Scores,
+    ScoresFile,
+    ScoresOfBase,
+    ScoresOfBoth,
+    read_scores,
+)
+from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate, write_durably
 
 log = logging.getLogger(__name__)
@@ -67,14 +77,17 @@ def run(
         around.metrics.take_back(found.state.step if found else -1)
     method = METHODS[recipe.method.type]
     dtype = method.load_dtype(precision)
-    loaded = prepared.base.load(dtype, world.device, recipe.quantization.type)
+    torch.manual_seed(recipe.training.seed)  # a new head is the same one after a restart
+    loaded = prepared.base.load(
+        dtype, world.device, recipe.quantization.type, prepared.dataset.labels
+    )
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:
         # Before the method changes it: not every method starts as the base model itself.
-        loss, scores = _measure(loaded, prepared, around, precision, step=0)
-        template = template.model_copy(update={"base_loss": loss})
+        scores = _measure(loaded, recipe, prepared, around, precision, step=0)
         if world.leads:
-            write_durably(workspace.base_scores, scores.model_dump_json().encode())
+            kept = ScoresOfBase(metrics=scores)
+            write_durably(workspace.base_scores, kept.model_dump_json().encode())
     model = method.apply(loaded, recipe)
     template = template.model_copy(update={"attempt": attempt})
 
@@ -93,12 +106,11 @@ def run(
         raise stop.preempted()
 
     method.finish(model, prepared.base.published_dtype)
-    evaluation, of_both = None, None
-    if prepared.dataset.validation and template.base_loss is not None:
-        tuned, scores = _measure(model, prepared, around, precision, step=prepared.plan.total_steps)
-        if before := read_scores(workspace.base_scores):
-            of_both = ScoresFile(metrics={"Loss": ScoresOfBoth(base=before, tuned=scores)})
-        evaluation = Evaluation(base=_metrics(template.base_loss), tuned=_metrics(tuned))
+    scores_of_both = None
+    if prepared.dataset.validation:
+        end = prepared.plan.total_steps
+        tuned = _measure(model, recipe, prepared, around, precision, step=end)
+        scores_of_both = _compared(read_scores(workspace.base_scores), tuned)
     if not world.leads:
         return None
     result = Result(
@@ -107,8 +119,8 @@ def run(
         dataset=prepared.dataset,
         total_steps=prepared.plan.total_steps,
         loss=trainer.last_loss,
-        evaluation=evaluation,
-        scores=of_both,
+        evaluation=_evaluation(scores_of_both) if scores_of_both else None,
+        scores=scores_of_both,
         precision=precision,
     )
     return write_output(model, prepared.base, result, workspace, fence)
@@ -116,7 +128,7 @@ def run(
 
 def _prepare(recipe: Recipe, workspace: Workspace) -> _Prepared:
     path = locate(workspace.model, recipe.model.storage_uri)
-    base = open_base_model(path, recipe.training.max_length)
+    base = open_base_model(path, recipe.training.max_length, HEADS[recipe.task])
     dataset = load_dataset(recipe, workspace, base.tokenizer())
     plan = make_plan(dataset.train.examples, recipe.training, recipe.compute.micro_batch)
     return _Prepared(base, dataset, plan)
@@ -142,39 +154,58 @@ def _first_state(recipe: Recipe, prepared: _Prepared, precision: Precision) -> C
         dataset_digest=prepared.dataset.digest,
         precision=precision,
         loss=0.0,
-        base_loss=None,
         scheduler={},
     )
 
 
 def _measure(
     model: torch.nn.Module,
+    recipe: Recipe,
     prepared: _Prepared,
     around: Surroundings,
     precision: Precision,
+    *,
     step: int,
-) -> tuple[float, Scores]:
-    """The held-out loss, and that of each example."""
+) -> dict[Metric, Scores]:
+    """Every metric on the held-out data."""
     examples = prepared.dataset.validation
     if examples is None:
         raise TypeError("nothing is held out")
     _say(around, prepared.plan, Stage.EVALUATING, step)
-    losses = held_out_losses(
-        model,
-        examples,
-        prepared.plan.max_length,
+    judge = Judge(
         around.world,
         autocast(precision, around.world.device),
+        prepared.plan.max_length,
+        prepared.dataset.tokenizer,
     )
-    loss = mean_loss(losses, examples)
+    wanted = recipe.evaluation.metrics
+    found = TASKS[recipe.task].measure(model, examples.examples, wanted, judge)
+    loss = value(Metric.LOSS, found[Metric.LOSS])
     _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
     if around.world.leads:
         point = Point(step=step, attempt=around.attempt, validation_loss=loss)
         around.metrics.append(point, durably=True)
     log.info("held-out loss at step %d: %.4f", step, loss)
-    weights = [example.targets for example in examples.examples]
-    each = [total / weight for total, weight in zip(losses, weights, strict=True)]
-    return loss, Scores(values=each, weights=weights)
+    return {metric: Scores(rows=rows.tolist()) for metric, rows in found.items()}
+
+
+def _compared(base: ScoresOfBase | None, tuned: dict[Metric, Scores]) -> ScoresFile | None:
+    """None where an attempt of an older version has not left what the base model scored."""
+    if base is None:
+        return None
+    both = {
+        metric: ScoresOfBoth(base=base.metrics[metric], tuned=scores)
+        for metric, scores in tuned.items()
+        if metric in base.metrics
+    }
+    return ScoresFile(metrics=both)
+
+
+def _evaluation(scores: ScoresFile) -> Evaluation:
+    return Evaluation(
+        base={metric: _shown(metric, both.base) for metric, both in scores.metrics.items()},
+        tuned={metric: _shown(metric, both.tuned) for metric, both in scores.metrics.items()},
+    )
 
 
 def _say(
@@ -191,5 +222,5 @@ def _say(
     )
 
 
-def _metrics(loss: float) -> Metrics:
-    return Metrics(Loss=f"{loss:.4f}")
+def _shown(metric: Metric, scores: Scores) -> str:
+    return f"{value(metric, np.array(scores.rows)):.4f}"

@@ -15,16 +15,15 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.plan import Plan
-from finetune_trainer.data.rows import make_row
 from finetune_trainer.engine import state as tensors
 from finetune_trainer.engine.callbacks import Agree, Report, Surroundings
 from finetune_trainer.engine.checkpoints import CheckpointState
-from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.world import World
 from finetune_trainer.errors import DivergedError
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.rates import set_rates
 from finetune_trainer.recipe import Recipe, Schedule
+from finetune_trainer.tasks import TASKS
 
 _SCHEDULES = {
     Schedule.COSINE: "cosine",
@@ -48,8 +47,8 @@ class PackedTrainer(Trainer):
     """Trains by a plan.
 
     One item of its data is one whole optimizer step, so that the loss is the sum over all
-    supervised tokens of the step divided by their number, however they are spread over rows and
-    processes.
+    examples of the step divided by the sum of their weights (supervised tokens, in most tasks),
+    however they are spread over rows and processes.
     """
 
     def __init__(
@@ -66,6 +65,7 @@ class PackedTrainer(Trainer):
         """`template` is the state of a checkpoint but for what each step changes."""
         self._trained_model = model
         self._recipe = recipe
+        self._task = TASKS[recipe.task]
         self._plan = plan
         self._examples = examples.examples
         self._around = around
@@ -100,14 +100,15 @@ class PackedTrainer(Trainer):
         tensors.seed_step(self._recipe.training.seed, inputs["step"], world.rank)
         model.train()
         # Gradients are averaged over the processes; we want their sum.
-        factor = world.size / step.supervised
+        factor = world.size / step.weight
         loss = torch.zeros((), device=world.device)
         rows = step.rows or [()]
         for position, members in enumerate(rows):
-            row = make_row([self._examples[index] for index in members]).to(world.device)
+            row = self._task.make_row([self._examples[index] for index in members])
+            row = row.to(world.device)
             with _exchange_gradients(model, at_once=position == len(rows) - 1):
                 with self._autocast:
-                    part = summed_loss(model, row) * factor
+                    part = self._task.summed_loss(model, row) * factor
                 self.accelerator.backward(part)
             loss += part.detach()
         return loss

@@ -50,8 +50,9 @@ def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
 def _evaluation(result: "Result") -> str:
     if result.evaluation is None:
         return ""
-    base, tuned = result.evaluation.base.Loss, result.evaluation.tuned.Loss
+    base, tuned = result.evaluation.base, result.evaluation.tuned
+    rows = "\n".join(f"| {name} | {base[name]} | {tuned[name]} |" for name in base)
     return (
-        "## Evaluation\n\nMean cross-entropy in nats per supervised token of the held-out data.\n\n"
-        f"| | Base | Tuned |\n|---|---|---|\n| Loss | {base} | {tuned} |"
+        "## Evaluation\n\nOn held-out data; Loss is the mean cross-entropy in nats.\n\n"
+        f"| | Base | Tuned |\n|---|---|---|\n{rows}"
     )

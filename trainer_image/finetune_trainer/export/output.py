@@ -27,7 +27,6 @@ from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.scores import ScoresFile
-from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, sync_directory
 
 log = logging.getLogger(__name__)
@@ -76,9 +75,7 @@ def write_output(
     folder.mkdir(parents=True)
     method.save(model, recipe, folder, base.published_dtype)
     _verify_weights(folder)
-    tokenizer = base.tokenizer()
-    TASKS[recipe.task](tokenizer, recipe.training.max_length)  # may add a chat template
-    tokenizer.save_pretrained(folder)
+    result.dataset.tokenizer.save_pretrained(folder)
     # Not before it is needed: drawing takes half a second of every start, on every process.
     from finetune_trainer.report.write import write_report  # noqa: PLC0415
 

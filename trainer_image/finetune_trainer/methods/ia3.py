@@ -6,6 +6,7 @@ import torch
 from peft import IA3Config, PeftConfig
 from transformers import PreTrainedModel
 
+from finetune_trainer.heads import HEADS
 from finetune_trainer.methods.adapters import Adapter, pattern, targeted
 from finetune_trainer.recipe import Recipe
 
@@ -21,7 +22,7 @@ class IA3Method(Adapter):
         width = config.get_text_config().intermediate_size
         ends = [name for name, module in modules.items() if module.in_features == width]
         return IA3Config(
-            task_type="CAUSAL_LM",
+            task_type=HEADS[recipe.task],
             target_modules=pattern(modules),
             feedforward_modules=pattern(ends),
         )

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from finetune_trainer.heads import HEADS
 from finetune_trainer.methods.adapters import target_modules
 from finetune_trainer.recipe import Recipe
 
@@ -12,7 +13,7 @@ def arguments(recipe: Recipe) -> dict[str, Any]:
     """Of PEFT's LoraConfig."""
     low_rank = recipe.method.low_rank
     return {
-        "task_type": "CAUSAL_LM",
+        "task_type": HEADS[recipe.task],
         "r": low_rank.rank,
         "lora_alpha": low_rank.alpha,
         "lora_dropout": low_rank.dropout,

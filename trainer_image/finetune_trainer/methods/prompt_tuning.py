@@ -6,6 +6,7 @@ import torch
 from peft import PeftConfig, PeftModelForCausalLM, PromptTuningConfig, PromptTuningInit
 
 from finetune_trainer.engine.base_model import BaseModel
+from finetune_trainer.heads import HEADS
 from finetune_trainer.methods.adapters import Adapter, in_fp32
 from finetune_trainer.recipe import PromptTuning, Recipe
 
@@ -27,7 +28,7 @@ class PromptTuningMethod(Adapter):
 
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         return PromptTuningConfig(
-            task_type="CAUSAL_LM",
+            task_type=HEADS[recipe.task],
             num_virtual_tokens=_prompt_tuning(recipe).virtual_tokens,
             prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
         )

@@ -3,6 +3,7 @@
 import torch
 from peft import PeftConfig, VeraConfig
 
+from finetune_trainer.heads import HEADS
 from finetune_trainer.methods.adapters import Adapter, target_modules
 from finetune_trainer.recipe import Recipe, VeRA
 
@@ -14,7 +15,7 @@ class VeRAMethod(Adapter):
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         vera = _vera(recipe)
         return VeraConfig(
-            task_type="CAUSAL_LM",
+            task_type=HEADS[recipe.task],
             r=vera.rank,
             vera_dropout=vera.dropout,
             target_modules=target_modules(recipe),

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from finetune_trainer.manifest import Evaluation, Lengths
-from finetune_trainer.recipe import Recipe, method_name
+from finetune_trainer.recipe import Metric, Recipe, method_name
 from finetune_trainer.report.charts import Line, chart
 from finetune_trainer.report.metrics_log import Point
 from finetune_trainer.report.scores import Interval, ScoresFile, gain, interval
@@ -78,7 +78,8 @@ def _method(recipe: Recipe) -> str:
 def _summary(report: Report) -> str:
     tiles = [("steps", f"{report.steps:,}"), ("tokens of an epoch", f"{report.data.tokens:,}")]
     if evaluation := report.evaluation:
-        tiles.insert(0, ("held-out loss", f"{evaluation.base.Loss} → {evaluation.tuned.Loss}"))
+        losses = f"{evaluation.base['Loss']} → {evaluation.tuned['Loss']}"
+        tiles.insert(0, ("held-out loss", losses))
     if speeds := [point.tokens_per_second for point in report.points if point.tokens_per_second]:
         tiles.append(("tokens per second, median", f"{sorted(speeds)[len(speeds) // 2]:,.0f}"))
     tiles.append(("peak memory", _gibibytes(report.peak_bytes)))
@@ -91,12 +92,12 @@ def _summary(report: Report) -> str:
 def _metrics(report: Report) -> list[str]:
     if report.evaluation is None:
         return []
-    tuned = report.evaluation.tuned.model_dump(exclude_none=True)
+    tuned = report.evaluation.tuned
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         + "".join(f"<td>{each}</td>" for each in _measured(report, name, value, tuned[name]))
         + "</tr>"
-        for name, value in report.evaluation.base.model_dump(exclude_none=True).items()
+        for name, value in report.evaluation.base.items()
     )
     heads = "".join(f'<th scope="col">{each}</th>' for each in ("metric", "base", "tuned", "gain"))
     return [
@@ -109,13 +110,14 @@ def _metrics(report: Report) -> list[str]:
 
 def _measured(report: Report, name: str, base: str, tuned: str) -> list[str]:
     """Base, tuned and what was gained, with intervals where each example's score is known."""
-    both = report.scores.metrics.get(name) if report.scores else None
+    metric = Metric(name)
+    both = report.scores.metrics.get(metric) if report.scores else None
     if both is None:
         return [escape(base), escape(tuned), f"{float(tuned) - float(base):+.4f}"]
-    gained = gain(both)
+    gained = gain(metric, both)
     return [
-        f"{escape(base)}{_between(interval(both.base), '.3f')}",
-        f"{escape(tuned)}{_between(interval(both.tuned), '.3f')}",
+        f"{escape(base)}{_between(interval(metric, both.base), '.3f')}",
+        f"{escape(tuned)}{_between(interval(metric, both.tuned), '.3f')}",
         f"{gained.value:+.4f}{_between(gained, '+.3f')}",
     ]
 

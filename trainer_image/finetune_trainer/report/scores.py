@@ -1,6 +1,5 @@
-"""Scores of each held-out example, and how far chance alone could have moved their mean."""
+"""What each held-out example adds to a metric, and how far chance alone could have moved it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,16 +7,18 @@ import numpy as np
 from pydantic import ValidationError
 
 from finetune_trainer.manifest import Message
+from finetune_trainer.metrics import METRICS, Rows, value
+from finetune_trainer.recipe import Metric
 
 _SAMPLES = 2000
 _SEED = 0
 
 
 class Scores(Message):
-    """A metric of one model on each held-out example; its value is the weighted mean."""
+    """A metric of one model: a function of the sums of the columns. Of a mean they are each
+    example's value times its weight, and its weight."""
 
-    values: list[float]
-    weights: list[int]
+    rows: list[list[float]]
 
 
 class ScoresOfBoth(Message):
@@ -30,7 +31,13 @@ class ScoresOfBoth(Message):
 class ScoresFile(Message):
     """output/evaluation.json: what the numbers of completion.json are the means of."""
 
-    metrics: dict[str, ScoresOfBoth]
+    metrics: dict[Metric, ScoresOfBoth]
+
+
+class ScoresOfBase(Message):
+    """base-scores.json: kept until the tuned model is measured as well."""
+
+    metrics: dict[Metric, Scores]
 
 
 @dataclass(frozen=True)
@@ -42,33 +49,36 @@ class Interval:
     high: float
 
 
-def read_scores(path: Path) -> Scores | None:
+def read_scores(path: Path) -> ScoresOfBase | None:
     """None where an attempt of an older version left none."""
     try:
-        return Scores.model_validate_json(path.read_bytes())
+        return ScoresOfBase.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def interval(scores: Scores) -> Interval:
+def interval(metric: Metric, scores: Scores) -> Interval:
     """Bootstrap over the examples."""
-    return _bootstrap(scores.values, scores.weights)
+    rows = np.array(scores.rows)
+    return _between(value(metric, rows), METRICS[metric](_resampled(rows)))
 
 
-def gain(both: ScoresOfBoth) -> Interval:
+def gain(metric: Metric, both: ScoresOfBoth) -> Interval:
     """Tuned less base; paired, because both answer the same examples."""
-    pairs = zip(both.tuned.values, both.base.values, strict=True)
-    return _bootstrap([tuned - base for tuned, base in pairs], both.base.weights)
+    base, tuned = np.array(both.base.rows), np.array(both.tuned.rows)
+    of = METRICS[metric]
+    found = of(_resampled(tuned)) - of(_resampled(base))
+    return _between(value(metric, tuned) - value(metric, base), found)
 
 
-def _bootstrap(values: Sequence[float], weights: Sequence[int]) -> Interval:
-    weight = np.array(weights, dtype=np.float64)
-    weighted = np.array(values) * weight
+def _resampled(rows: Rows) -> Rows:
+    """Sums of as many examples, drawn with replacement, always the same ones; (samples, columns)"""
     generator = np.random.default_rng(_SEED)
     # One resampling at a time: all at once would need gigabytes for many examples.
-    means = []
-    for _ in range(_SAMPLES):
-        chosen = generator.integers(len(weight), size=len(weight))
-        means.append(weighted[chosen].sum() / weight[chosen].sum())
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(weighted.sum() / weight.sum()), float(low), float(high))
+    drawn = (generator.integers(len(rows), size=len(rows)) for _ in range(_SAMPLES))
+    return np.array([rows[chosen].sum(axis=0) for chosen in drawn])
+
+
+def _between(measured: float, found: Rows) -> Interval:
+    low, high = np.percentile(found, [2.5, 97.5])
+    return Interval(measured, float(low), float(high))

@@ -56,7 +56,7 @@ def _data(dataset: Dataset) -> Data:
         validation_examples=len(held_out.examples) if held_out else 0,
         tokens=sum(train.lengths),
         learned_tokens=sum(example.targets for example in train.examples),
-        duplicates=len(train.examples) - len({example.ids.tobytes() for example in train.examples}),
+        duplicates=len(train.examples) - len({example.content for example in train.examples}),
         lengths=train.statistics(),
     )
 

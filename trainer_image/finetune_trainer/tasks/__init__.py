@@ -1,25 +1,19 @@
-"""What the model is taught to say, a file each.
+"""What the model is taught, a file each.
 
-Adding a task: a file with `encoder(tokenizer, max_length)`, a line here, its formats in rules.py.
+Adding a task: a file with the members of `Task`, a line here, one in heads.py, and in rules.py its
+formats and metrics.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from finetune_trainer import recipe
+from finetune_trainer.tasks.chat import ChatTask
+from finetune_trainer.tasks.completion import CompletionTask
+from finetune_trainer.tasks.instruction import InstructionTask
+from finetune_trainer.tasks.task import Encoder, Row, Task
 
-from finetune_trainer.data.examples import Example
-from finetune_trainer.data.formats import Record
-from finetune_trainer.recipe import Task
-from finetune_trainer.tasks import chat, completion, instruction
+__all__ = ["TASKS", "Encoder", "Row", "Task"]
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-Encoder = Callable[[Record], list[Example]]
-"""From a record to its examples; raises DataError about the record, without its place."""
-
-TASKS: dict[Task, Callable[["PreTrainedTokenizerBase", int], Encoder]] = {
-    Task.CHAT: chat.encoder,
-    Task.INSTRUCTION: instruction.encoder,
-    Task.COMPLETION: completion.encoder,
+TASKS: dict[recipe.Task, Task] = {
+    recipe.Task.CHAT: ChatTask(),
+    recipe.Task.INSTRUCTION: InstructionTask(),
+    recipe.Task.COMPLETION: CompletionTask(),
 }
-"""Each may complete the tokenizer (which is published with the result) and returns the encoder."""

@@ -4,13 +4,15 @@ A tokenizer without a chat template is given a plain one. It is published with t
 whatever serves the model asks in the form that was learned.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.chat_template import ChatTemplate
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.formats import Record, Role
 from finetune_trainer.errors import DataError
+from finetune_trainer.recipe import Recipe
+from finetune_trainer.tasks.causal import CausalEncoder, CausalTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,21 +30,26 @@ PLAIN_TEMPLATE = (
 )
 
 
-def encoder(
-    tokenizer: "PreTrainedTokenizerBase", max_length: int
-) -> Callable[[Record], list[Example]]:
+class InstructionTask(CausalTask):
     """One example per question and answer, a system message before them allowed."""
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_TEMPLATE
-    template = ChatTemplate(tokenizer)
 
-    def encode(record: Record) -> list[Example]:
-        roles = [turn.role for turn in record.turns if turn.role is not Role.SYSTEM]
-        if roles != [Role.USER, Role.ASSISTANT]:
-            raise DataError(
-                f"task Instruction wants one question and one answer, not {', '.join(roles)}: "
-                "set task: Chat for longer conversations"
-            )
-        return [template.encode(record.turns, record.tools)]
+    def prepare(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        recipe: Recipe,
+        records: Sequence[Record],
+    ) -> CausalEncoder:
+        if not tokenizer.chat_template:
+            tokenizer.chat_template = PLAIN_TEMPLATE
+        template = ChatTemplate(tokenizer)
 
-    return encode
+        def encode(record: Record) -> list[TokensExample]:
+            roles = [turn.role for turn in record.turns if turn.role is not Role.SYSTEM]
+            if roles != [Role.USER, Role.ASSISTANT]:
+                raise DataError(
+                    f"task Instruction wants one question and one answer, not {', '.join(roles)}: "
+                    "set task: Chat for longer conversations"
+                )
+            return [template.encode(record.turns, record.tools)]
+
+        return CausalEncoder(encode)

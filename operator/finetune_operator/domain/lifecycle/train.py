@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from finetune_operator.api.conditions import ConditionType, Reason
-from finetune_operator.api.fine_tune_job_status import Evaluation, Metrics, Phase
+from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
 from finetune_operator.domain import progress
 from finetune_operator.domain.endings import classify
 from finetune_operator.domain.lifecycle import attempts
@@ -61,12 +61,7 @@ def record_evaluation(work: Work, said: manifest.Trained) -> None:
     if said.evaluation is None:
         work.set(ConditionType.EVALUATED, False, Reason.NOTHING_HELD_OUT)
         return
-    work.update(
-        evaluation=Evaluation(
-            base=Metrics(loss=said.evaluation.base.Loss),
-            tuned=Metrics(loss=said.evaluation.tuned.Loss),
-        )
-    )
+    work.update(evaluation=Evaluation(base=said.evaluation.base, tuned=said.evaluation.tuned))
     work.set(ConditionType.EVALUATED, True, Reason.EVALUATED)
 
 

@@ -1,0 +1,21 @@
+"""What a model ends in, by task. Pure: the operator reads it too."""
+
+from enum import StrEnum
+
+from finetune_trainer.recipe import Task
+
+
+class Head(StrEnum):
+    """The values are PEFT's task types."""
+
+    CAUSAL_LM = "CAUSAL_LM"
+    SEQUENCE_CLASSIFICATION = "SEQ_CLS"
+    TOKEN_CLASSIFICATION = "TOKEN_CLS"  # noqa: S105 - no password
+    SPAN = "QUESTION_ANS"
+
+
+HEADS = {
+    Task.CHAT: Head.CAUSAL_LM,
+    Task.INSTRUCTION: Head.CAUSAL_LM,
+    Task.COMPLETION: Head.CAUSAL_LM,
+}
