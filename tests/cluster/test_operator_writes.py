@@ -1,6 +1,7 @@
-"""What an operator costs the API server: nothing at rest, little in training. Pods are simulated.
+"""What a job in training costs the API server. Pods are simulated.
 
-Writes are counted by the proxy between the operator and the API server.
+Writes are counted by the proxy between the operator and the API server. What an operator at rest
+costs: resilience/test_idle_operator.py.
 """
 
 from __future__ import annotations
@@ -17,37 +18,9 @@ import pytest
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.node import End
-from tests.cluster.simulation.world import JOBS, World, world
+from tests.cluster.simulation.world import World, world
 
-HUNDRED = 100
-RESYNC_SECONDS = 5
-MEMORY_LIMIT = 120 * 2**20
-"""Bytes; the chart's request rests on it."""
 AUDIENCE = "finetune-operator"
-
-
-async def test_a_hundred_finished_jobs_cost_nothing(
-    cluster: dict[str, Any], tmp_path: Path
-) -> None:
-    resync = {"FINETUNE_RESYNC_SECONDS": str(RESYNC_SECONDS)}
-    async with world("rest", trainer.well, tmp_path, settings=resync) as the_world:
-        names = [f"job-{number}" for number in range(HUNDRED)]
-        for name in names:
-            await the_world.create(name)
-        await the_world.until(all_are("Succeeded", HUNDRED), deadline=240)
-        assert the_world.operator.resident_bytes() < MEMORY_LIMIT
-        # A successor looks at every job anew, and so does each resync.
-        the_world.operator.kill()
-        the_world.operator.start()
-        await looked_at_all(the_world, times=2)
-        before = await the_world.jobs()
-        the_world.proxy.writes.clear()
-        the_world.proxy.reads.clear()
-        await looked_at_all(the_world, times=2)
-        assert the_world.proxy.writes == []
-        assert the_world.operator.resident_bytes() < MEMORY_LIMIT
-        assert await the_world.jobs() == before
-        print(f"{the_world.operator.resident_bytes() / 2**20:.0f} MiB resident")
 
 
 def all_are(phase: str, count: int) -> Any:
@@ -57,17 +30,6 @@ def all_are(phase: str, count: int) -> Any:
         )
 
     return hold
-
-
-async def looked_at_all(the_world: World, times: int) -> None:
-    """Returns when the operator has read every job that often since the reads were cleared."""
-    prefix = JOBS.format(the_world.namespace) + "/"
-    async with asyncio.timeout(120):
-        while True:
-            counts = [count for path, count in the_world.proxy.reads.items() if prefix in path]
-            if len(counts) >= HUNDRED and min(counts) >= times:
-                return
-            await asyncio.sleep(0.5)
 
 
 def trains_for_ever(pod: Object) -> dict[str, End] | None:
