@@ -64,6 +64,9 @@ _INSTRUCTIONS = [
 TASK_DATA: dict[str, list[Any]] = {
     "Chat": CONVERSATIONS,
     "Instruction": _INSTRUCTIONS,
+    "QuestionAnswering": [
+        {"question": each["instruction"], "answer": each["output"]} for each in _INSTRUCTIONS
+    ],
     "Completion": [{"text": each["instruction"] + each["output"]} for each in _INSTRUCTIONS],
 }
 

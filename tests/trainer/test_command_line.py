@@ -91,6 +91,18 @@ def test_what_the_trainer_sees_of_a_file(
     assert re.search(r"[1-9]\d* +longer than --max-length", said)
 
 
+def test_keys_of_a_file_are_given_as_in_a_job(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_lines(tmp_path / "train.jsonl", [{"q": "One and one?", "a": "two"}])
+    given = ["check", str(data), "--model", str(tiny_model), "--task", "QuestionAnswering"]
+    given += ["--max-length", "128", "--column", "question=q"]
+    assert cli.main([*given, "--column", "answer=a"]) == ExitCode.OK
+    assert "⟦two<|im_end|>⟧" in capsys.readouterr().out
+    assert cli.main(given) == ExitCode.DATA_ERROR
+    assert "answer: Field required; dataset.columns tells" in capsys.readouterr().out
+
+
 def test_a_histogram_counts_every_length() -> None:
     lengths = [3, 3, 4, 100, 57]
     bins = histogram(lengths)

@@ -11,6 +11,7 @@ from finetune_trainer.data.chat_template import ChatTemplate
 from finetune_trainer.data.examples import TokensExample, limit
 from finetune_trainer.data.formats import (
     AlpacaLine,
+    ColumnValues,
     OpenAIChatLine,
     Record,
     Role,
@@ -74,6 +75,14 @@ def test_alpaca(family: tuple[Any, str], task: Task) -> None:
     (example,) = encoder(task, tokenizer)(AlpacaLine.model_validate(line).record())
     assert [run.strip() for run in said(tokenizer, example)] == [f"Good day{end}"]
     assert "Guten Tag" in tokenizer.decode(example.ids[~example.supervised])
+
+
+def test_an_answer_to_a_question_about_a_text(family: tuple[Any, str]) -> None:
+    tokenizer, end = family
+    columns = ColumnValues(question="Who?", context="Ada wrote it.", answer=("Ada", "Ada L."))
+    (example,) = encoder(Task.QUESTION_ANSWERING, tokenizer)(Record(columns=columns))
+    assert [run.strip() for run in said(tokenizer, example)] == [f"Ada{end}"]
+    assert "Ada wrote it.\n\nWho?" in tokenizer.decode(example.ids[~example.supervised])
 
 
 def test_text_is_learned_whole_with_its_end(family: tuple[Any, str]) -> None:

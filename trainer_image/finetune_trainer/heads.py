@@ -18,4 +18,5 @@ HEADS = {
     Task.CHAT: Head.CAUSAL_LM,
     Task.INSTRUCTION: Head.CAUSAL_LM,
     Task.COMPLETION: Head.CAUSAL_LM,
+    Task.QUESTION_ANSWERING: Head.CAUSAL_LM,
 }

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from finetune_trainer.data.dataset import load_dataset
 from finetune_trainer.data.examples import Example, TokensExample
+from finetune_trainer.data.formats import formats_for
 from finetune_trainer.data.read import find_files, read_files
 from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Bin, Inspected, Part, ShownExample
 from finetune_trainer.recipe import (
     Checkpoint,
+    Columns,
     Compute,
     Dataset,
     DatasetFormat,
@@ -28,6 +31,7 @@ from finetune_trainer.recipe import (
     Task,
     Training,
 )
+from finetune_trainer.rules import problems
 from finetune_trainer.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--task", type=Task, required=True)
     parser.add_argument("--format", type=DatasetFormat, default=DatasetFormat.AUTO)
+    parser.add_argument("--column", action="append", default=[], metavar="ROLE=KEY")
     parser.add_argument("--max-length", type=int, required=True)
     parser.add_argument("--examples", type=int, default=3, help="how many to show whole")
 
@@ -51,12 +56,16 @@ def run(arguments: argparse.Namespace) -> Inspected:
         ConfigurationError, DataError: as `check` would.
     """
     recipe = _recipe(arguments)
+    if found := problems(recipe):
+        raise ConfigurationError("; ".join(found))
     tokenizer = open_base_model(
         arguments.model, arguments.max_length, HEADS[recipe.task]
     ).tokenizer()
     dataset = load_dataset(recipe, Workspace(Path("/nonexistent")), tokenizer)
     train = dataset.train
-    records = read_files(find_files(arguments.data, str(arguments.data)), dataset.format).records
+    files = find_files(arguments.data, str(arguments.data))
+    formats = formats_for(recipe.task, recipe.dataset.columns)
+    records = read_files(files, dataset.format, formats).records
     return Inspected(
         dataset_format=dataset.format.value,
         examples=len(train.examples),
@@ -106,7 +115,9 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         model=Model(storage_uri=f"file://{arguments.model}"),
         task=arguments.task,
         dataset=Dataset(
-            train=[Source(storage_uri=f"file://{arguments.data}")], format=arguments.format
+            train=[Source(storage_uri=f"file://{arguments.data}")],
+            format=arguments.format,
+            columns=Columns.model_validate(dict(each.split("=", 1) for each in arguments.column)),
         ),
         method=Method(type=MethodType.FULL),
         training=Training(

@@ -25,6 +25,7 @@ class Task(StrEnum):
     CHAT = "Chat"
     INSTRUCTION = "Instruction"
     COMPLETION = "Completion"
+    QUESTION_ANSWERING = "QuestionAnswering"
 
 
 class Metric(StrEnum):
@@ -46,6 +47,7 @@ class DatasetFormat(StrEnum):
     SHARE_GPT = "ShareGPT"
     ALPACA = "Alpaca"
     TEXT = "Text"
+    COLUMNS = "Columns"
 
 
 class MethodType(StrEnum):
@@ -137,6 +139,20 @@ class Source(_Frozen):
     storage_uri: str = Field(min_length=1)
 
 
+class Columns(_Frozen):
+    """Which key of a line holds what a task needs; None is a key named like the role. Which task
+    has which roles, and which of them each line must have: see TASK_COLUMNS in rules.py."""
+
+    question: str | None = None
+    answer: str | None = None
+    context: str | None = None
+
+    def named(self) -> dict[str, str]:
+        """Keys by role, of the roles that were given."""
+        given: dict[str, str] = self.model_dump(exclude_none=True)
+        return given
+
+
 class Dataset(_Frozen):
     """What is learned from, and what the result is measured on."""
 
@@ -145,6 +161,8 @@ class Dataset(_Frozen):
     validation_fraction: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the examples of `train` held out instead; 0 where `validation` is given."""
     format: DatasetFormat
+    columns: Columns = Columns()
+    """Of format Columns."""
 
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> Self:

@@ -4,6 +4,7 @@ Pure and light: the operator refuses with it before anything is created, `check`
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from finetune_trainer.combinations import refusals, values_of
 from finetune_trainer.recipe import DatasetFormat, Initialization, Metric, Recipe, Task
@@ -12,13 +13,38 @@ TASK_FORMATS = {
     Task.CHAT: (DatasetFormat.OPENAI_CHAT, DatasetFormat.SHARE_GPT, DatasetFormat.ALPACA),
     Task.INSTRUCTION: (DatasetFormat.ALPACA, DatasetFormat.OPENAI_CHAT, DatasetFormat.SHARE_GPT),
     Task.COMPLETION: (DatasetFormat.TEXT,),
+    Task.QUESTION_ANSWERING: (
+        DatasetFormat.COLUMNS,
+        DatasetFormat.ALPACA,
+        DatasetFormat.OPENAI_CHAT,
+        DatasetFormat.SHARE_GPT,
+    ),
 }
 """The formats a task can be learned from, the usual one first."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What a task takes from a line of format Columns, in the spelling of dataset.columns."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.required, *self.optional)
+
+
+TASK_COLUMNS = {
+    Task.QUESTION_ANSWERING: Roles(("question", "answer"), ("context",)),
+}
+"""Of each task that can be learned from format Columns."""
 
 TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.CHAT: (Metric.LOSS,),
     Task.INSTRUCTION: (Metric.LOSS,),
     Task.COMPLETION: (Metric.LOSS,),
+    Task.QUESTION_ANSWERING: (Metric.LOSS,),
 }
 """What can be measured of a task; all of it is, unless evaluation.metrics says otherwise."""
 
@@ -41,6 +67,27 @@ def _data(recipe: Recipe) -> Iterator[str]:
     chosen = recipe.dataset.format
     if chosen is not DatasetFormat.AUTO and chosen not in TASK_FORMATS[recipe.task]:
         yield format_refused(recipe.task, chosen)
+    named = recipe.dataset.columns.named()
+    if named and chosen not in (DatasetFormat.AUTO, DatasetFormat.COLUMNS):
+        yield COLUMNS_REFUSED
+    roles = TASK_COLUMNS.get(recipe.task, Roles(()))
+    yield from (role_refused(role) for role in named if role not in roles.all)
+
+
+COLUMNS_REFUSED = (
+    "dataset.columns is read with dataset.format Columns only: remove it, or set format: Columns"
+)
+
+
+def role_refused(role: str) -> str:
+    """Why a role of dataset.columns is refused, and which tasks have it."""
+    tasks = " or ".join(tasks_with(role))
+    return f"dataset.columns.{role} is used with task {tasks} only: remove it, or set task: {tasks}"
+
+
+def tasks_with(role: str) -> list[Task]:
+    """The tasks that take such a value from a line."""
+    return [task for task, roles in TASK_COLUMNS.items() if role in roles.all]
 
 
 def format_refused(task: Task, chosen: DatasetFormat) -> str:

@@ -9,10 +9,27 @@ from finetune_operator.api.cel import Rule, Rules, rules
 from finetune_operator.api.sources import DataSource
 from finetune_operator.api.text import FRACTION_PATTERN, Fraction
 from finetune_trainer.recipe import DatasetFormat
+from finetune_trainer.rules import COLUMNS_REFUSED
 
 DEFAULT_VALIDATION_FRACTION = "0.05"
 """Share held out when neither `validation` nor `validationFraction` is given: a result that
 was measured on nothing cannot be judged."""
+
+
+ColumnKey = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Columns(ApiModel):
+    """Which key of a line holds what the task needs. Absent: a key named like the role."""
+
+    question: ColumnKey | None = None
+    """Key of the question, for QuestionAnswering. Absent: "question"."""
+    answer: ColumnKey | None = None
+    """Key of the answer, for QuestionAnswering: text, or a list of texts of which each is right and
+    the first is learned. Absent: "answer"."""
+    context: ColumnKey | None = None
+    """Key of the text that a question is about, for QuestionAnswering. Absent: "context", which a
+    line may do without."""
 
 
 class Dataset(ApiModel):
@@ -25,6 +42,12 @@ class Dataset(ApiModel):
                 "validation and validationFraction exclude each other: name held-out data or"
                 " the share of train to hold out, not both",
                 field=".validationFraction",
+            ),
+            Rule(
+                f"!has(self.columns) || self.format in ['{DatasetFormat.AUTO}',"
+                f" '{DatasetFormat.COLUMNS}']",
+                COLUMNS_REFUSED,
+                field=".columns",
             ),
         )
     )
@@ -50,5 +73,8 @@ class Dataset(ApiModel):
     format: DatasetFormat = DatasetFormat.AUTO
     """Layout of a line: OpenAIChat (`{"messages": […]}`, as OpenAI documents it: with tools,
     tool_calls, and weight 0 for answers that are not learned), ShareGPT (`{"conversations":
-    [{"from", "value"}]}`), Alpaca (`{"instruction", "input", "output"}`), Text (`{"text"}`), or
-    Auto: told by the first line. Default: Auto."""
+    [{"from", "value"}]}`), Alpaca (`{"instruction", "input", "output"}`), Text (`{"text"}`),
+    Columns (any keys, see `columns`), or Auto: told by the first line. Default: Auto."""
+    columns: Columns | None = None
+    """Keys of format Columns, which is then what Auto means. Absent: keys are named like the
+    task's roles."""

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Rule, rules
 from finetune_operator.api.compute import Checkpoint, Compute, Restarts
-from finetune_operator.api.dataset import Dataset
+from finetune_operator.api.dataset import Columns, Dataset
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.api.method import Method, Quantization
 from finetune_operator.api.output import Output, Publish
@@ -18,7 +18,7 @@ from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
 from finetune_trainer.combinations import INITIALIZATION, METHOD, PUBLISH, QUANTIZATION, REFUSALS
 from finetune_trainer.recipe import DatasetFormat, Task
-from finetune_trainer.rules import TASK_FORMATS, format_refused
+from finetune_trainer.rules import TASK_FORMATS, format_refused, role_refused, tasks_with
 
 
 def _task_and_format() -> Iterator[Rule]:
@@ -31,6 +31,19 @@ def _task_and_format() -> Iterator[Rule]:
                     format_refused(task, refused),
                     field=".dataset.format",
                 )
+
+
+def _task_and_columns() -> Iterator[Rule]:
+    """A rule for each role that not every task has."""
+    for name, field in Columns.model_fields.items():
+        role = field.alias or name
+        tasks = ", ".join(f"'{task}'" for task in tasks_with(role))
+        yield Rule(
+            "!has(self.dataset.columns)"
+            f" || !has(self.dataset.columns.{role}) || self.task in [{tasks}]",
+            role_refused(role),
+            field=f".dataset.columns.{role}",
+        )
 
 
 _CHOSEN = {
@@ -89,6 +102,7 @@ class FineTuneJobSpec(ApiModel):
             ),
             *_combinations(),
             *_task_and_format(),
+            *_task_and_columns(),
         )
     )
 
@@ -98,7 +112,8 @@ class FineTuneJobSpec(ApiModel):
     """The base model."""
     task: Task
     """What the model is taught: Chat (conversations; every turn of the assistant), Instruction
-    (an instruction and its answer) or Completion (plain text, every token)."""
+    (an instruction and its answer), Completion (plain text, every token) or QuestionAnswering (a
+    question, if need be with the text that it is about, and a short answer)."""
     dataset: Dataset
     """What it learns from and is measured on."""
     method: Method = Method()

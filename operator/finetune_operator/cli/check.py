@@ -12,7 +12,7 @@ from finetune_operator.cli.refusals import say
 from finetune_operator.cli.trainer import TrainerFailed, TrainerProcess, stopped_by_signals
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import Inspected, Part
-from finetune_trainer.recipe import DatasetFormat, Task
+from finetune_trainer.recipe import Columns, DatasetFormat, Task
 
 EXAMPLE = "finetune check train.jsonl --model models/SmolLM2-135M-Instruct --task Chat"
 
@@ -34,6 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="layout of a line (default: %(default)s)",
     )
     parser.add_argument(
+        "--column",
+        type=_column,
+        action="append",
+        default=[],
+        metavar="ROLE=KEY",
+        help="a key of dataset.columns, for format Columns; may be repeated",
+    )
+    parser.add_argument(
         "--max-length", type=int, default=1024, help="training.maxLength (default: %(default)s)"
     )
     parser.add_argument(
@@ -47,6 +55,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     command += ["--model", str(arguments.model.resolve())]
     command += ["--task", arguments.task.value, "--format", arguments.format.value]
     command += ["--max-length", str(arguments.max_length), "--examples", str(arguments.examples)]
+    for column in arguments.column:
+        command += ["--column", column]
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         folder = Path(scratch)
         with console.status("reading and tokenizing"):
@@ -59,6 +69,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                     return failed.exit_code if failed.exit_code > 0 else 1
     _show(inspected, console)
     return ExitCode.OK
+
+
+def _column(given: str) -> str:
+    role, equals, key = given.partition("=")
+    roles = [field.alias or name for name, field in Columns.model_fields.items()]
+    if not (equals and key and role in roles):
+        raise argparse.ArgumentTypeError(f"{given} is not ROLE=KEY: roles are {', '.join(roles)}")
+    return given
 
 
 def _show(inspected: Inspected, console: Console) -> None:

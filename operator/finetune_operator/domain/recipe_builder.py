@@ -72,6 +72,9 @@ def _dataset(dataset: Dataset) -> recipe.Dataset:
         validation=[recipe.Source(storage_uri=source.storage_uri) for source in held_out],
         validation_fraction=float(fraction),
         format=dataset.format,
+        columns=recipe.Columns.model_validate(dataset.columns.to_dict())
+        if dataset.columns
+        else recipe.Columns(),
     )
 
 

@@ -37,6 +37,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "validation": [],
             "validationFraction": 0.05,
             "format": "Auto",
+            "columns": {"question": None, "answer": None, "context": None},
         },
         "method": {
             "type": "LoRA",
@@ -161,6 +162,16 @@ def test_held_out_data_takes_the_place_of_a_fraction() -> None:
     held_out = recipe(dataset={**LEAST["dataset"], "validation": validation}).dataset  # type: ignore[dict-item]
     assert held_out.validation_fraction == 0.0
     assert [source.storage_uri for source in held_out.validation] == ["pvc://data/validation.jsonl"]
+
+
+def test_keys_of_columns_are_obeyed() -> None:
+    columns = {"question": "q", "context": "passage"}
+    made = recipe(
+        task="QuestionAnswering",
+        dataset={**LEAST["dataset"], "columns": columns},  # type: ignore[dict-item]
+    )
+    assert made.dataset.columns.named() == columns
+    assert problems(made) == []
 
 
 def test_gpus_count_on_gpu_only() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer.data.dataset import split
-from finetune_trainer.data.formats import Record, Role, ToolCall
-from finetune_trainer.data.read import Located, find_files, read_files
+from finetune_trainer.data.formats import ColumnValues, Record, Role, ToolCall, formats_for
+from finetune_trainer.data.read import Located, Read, find_files, read_files
 from finetune_trainer.errors import DataError
-from finetune_trainer.recipe import DatasetFormat
+from finetune_trainer.recipe import Columns, DatasetFormat, Task
 
 CHAT = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
 ALPACA = b'{"instruction": "a", "input": "c", "output": "b"}'
@@ -31,6 +31,10 @@ def write(directory: Path, *lines: bytes, name: str = "train.jsonl") -> Path:
     return directory / name
 
 
+def read(files: list[Path], wanted: DatasetFormat, task: Task = Task.CHAT, **columns: str) -> Read:
+    return read_files(files, wanted, formats_for(task, Columns(**columns)))
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -43,11 +47,11 @@ def write(directory: Path, *lines: bytes, name: str = "train.jsonl") -> Path:
 def test_auto_takes_the_format_of_the_keys(
     tmp_path: Path, line: bytes, expected: DatasetFormat
 ) -> None:
-    assert read_files([write(tmp_path, line, line)], DatasetFormat.AUTO).format is expected
+    assert read([write(tmp_path, line, line)], DatasetFormat.AUTO).format is expected
 
 
 def test_alpaca_becomes_a_question_and_an_answer(tmp_path: Path) -> None:
-    (item,) = read_files([write(tmp_path, ALPACA)], DatasetFormat.ALPACA).records
+    (item,) = read([write(tmp_path, ALPACA)], DatasetFormat.ALPACA).records
     assert [(turn.role, turn.content) for turn in item.record.turns] == [
         (Role.USER, "a\n\nc"),
         (Role.ASSISTANT, "b"),
@@ -55,7 +59,7 @@ def test_alpaca_becomes_a_question_and_an_answer(tmp_path: Path) -> None:
 
 
 def test_share_gpt_becomes_a_conversation(tmp_path: Path) -> None:
-    (item,) = read_files([write(tmp_path, SHARE_GPT)], DatasetFormat.AUTO).records
+    (item,) = read([write(tmp_path, SHARE_GPT)], DatasetFormat.AUTO).records
     assert [(turn.role, turn.content) for turn in item.record.turns] == [
         (Role.SYSTEM, "s"),
         (Role.USER, "a"),
@@ -65,14 +69,14 @@ def test_share_gpt_becomes_a_conversation(tmp_path: Path) -> None:
 
 def test_calls_of_tools_and_weights_are_read_as_openai_writes_them(tmp_path: Path) -> None:
     lines = [answer(tool_calls=call('{"x": 1}')), answer(content="b", weight=0)]
-    called, unlearned = read_files([write(tmp_path, *lines)], DatasetFormat.AUTO).records
+    called, unlearned = read([write(tmp_path, *lines)], DatasetFormat.AUTO).records
     assert called.record.turns[1].tool_calls == (ToolCall("f", {"x": 1}, "1"),)
     assert [turn.learned for turn in unlearned.record.turns] == [True, False]
 
 
 def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> None:
-    read = read_files([write(tmp_path, b"\xef\xbb\xbf" + TEXT, b"", TEXT)], DatasetFormat.AUTO)
-    assert [item.place for item in read.records] == ["train.jsonl line 1", "train.jsonl line 3"]
+    found = read([write(tmp_path, b"\xef\xbb\xbf" + TEXT, b"", TEXT)], DatasetFormat.AUTO)
+    assert [item.place for item in found.records] == ["train.jsonl line 1", "train.jsonl line 3"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +114,8 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> No
             DatasetFormat.AUTO,
             "line 1: not of format ShareGPT: conversations.2.from: Input should be 'system',",
         ),
-        ([CHAT[:-1] + b', "text": "a"}'], DatasetFormat.AUTO, "of no known format, or of several"),
+        ([CHAT[:-1] + b', "text": "a"}'], DatasetFormat.AUTO, "of format OpenAIChat: text: Extra"),
+        ([CHAT[:-1] + b"," + ALPACA[1:]], DatasetFormat.AUTO, "of no known format, or of several"),
         ([b'{"messages": []}'], DatasetFormat.AUTO, "messages: List should have at least 1 item"),
     ],
 )
@@ -118,7 +123,50 @@ def test_bad_lines_are_named(
     tmp_path: Path, lines: list[bytes], wanted: DatasetFormat, message: str
 ) -> None:
     with pytest.raises(DataError) as raised:
-        read_files([write(tmp_path, *lines)], wanted)
+        read([write(tmp_path, *lines)], wanted)
+    assert message in str(raised.value)
+
+
+def question(**line: object) -> bytes:
+    return json.dumps(line).encode()
+
+
+def test_columns_are_read_by_the_keys_of_the_job(tmp_path: Path) -> None:
+    lines = [question(q="why?", a=["because", "so"], id=1), question(q="who?", a="I", id=None)]
+    keys = {"question": "q", "answer": "a"}
+    found = read([write(tmp_path, *lines)], DatasetFormat.COLUMNS, Task.QUESTION_ANSWERING, **keys)
+    assert [item.record.columns for item in found.records] == [
+        ColumnValues(question="why?", answer=("because", "so")),
+        ColumnValues(question="who?", answer="I"),
+    ]
+
+
+def test_auto_takes_columns_by_the_names_of_the_roles(tmp_path: Path) -> None:
+    line = question(question="why?", answer="because", context=None)
+    found = read([write(tmp_path, line)], DatasetFormat.AUTO, Task.QUESTION_ANSWERING)
+    assert found.format is DatasetFormat.COLUMNS
+    assert found.records[0].record.columns.context == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "keys", "message"),
+    [
+        ({"question": "a"}, {}, "line 1: not of format Columns: answer: Field required; dataset."),
+        ({"question": "a", "answer": "b"}, {"question": "q"}, "Columns: q: Field required"),
+        ({"question": "a", "answer": "b"}, {"context": "text"}, "Columns: text: Field required"),
+        ({"question": 1, "answer": "b"}, {}, "question: Value error, is a int, and must be text"),
+        ({"question": " ", "answer": "b"}, {}, "question: Value error, is a str, and must be text"),
+        ({"question": "a", "answer": []}, {}, "is an empty list, and must hold at least one text"),
+        ({"question": "a", "answer": ["b", 2]}, {}, "answer: Value error, is a int, and must be"),
+        ({"question": "a", "answer": "b", "context": 1}, {}, "must be text, null or left out"),
+    ],
+)
+def test_a_line_without_what_the_task_needs_is_named(
+    tmp_path: Path, line: dict[str, object], keys: dict[str, str], message: str
+) -> None:
+    file = write(tmp_path, question(**line))
+    with pytest.raises(DataError) as raised:
+        read([file], DatasetFormat.COLUMNS, Task.QUESTION_ANSWERING, **keys)
     assert message in str(raised.value)
 
 
@@ -129,9 +177,9 @@ def test_folder_without_json_lines_is_refused(tmp_path: Path) -> None:
 
 
 def test_digest_follows_the_content(tmp_path: Path) -> None:
-    before = read_files([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest
-    assert read_files([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest == before
-    assert read_files([write(tmp_path, TEXT, TEXT)], DatasetFormat.AUTO).digest != before
+    before = read([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest
+    assert read([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest == before
+    assert read([write(tmp_path, TEXT, TEXT)], DatasetFormat.AUTO).digest != before
 
 
 def records(texts: list[str]) -> list[Located]:

@@ -60,6 +60,17 @@ def test_a_bad_recipe_names_each_field(tmp_path: Path) -> None:
         ({"task": "Completion", "dataset": {"format": "Alpaca"}}, "task Completion cannot be"),
         ({"training": {"tokensPerBatch": 64}}, "set tokensPerBatch to a multiple of 128"),
         ({"training": {"tokensPerBatch": 384}, "compute": {"nodes": 2}}, "a multiple of 256"),
+        (
+            {
+                "task": "QuestionAnswering",
+                "dataset": {"format": "OpenAIChat", "columns": {"question": "q"}},
+            },
+            "dataset.columns is read with dataset.format Columns only",
+        ),
+        (
+            {"task": "Completion", "dataset": {"columns": {"question": "q"}}},
+            "dataset.columns.question is used with task QuestionAnswering only",
+        ),
         ({"training": {"warmupSteps": 12}}, "training.warmupSteps 12 leaves none of the 12"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.examples import Example, Examples, limit
+from finetune_trainer.data.formats import formats_for
 from finetune_trainer.data.read import Located, combined_digest, find_files, read_files
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import DatasetFormat, Recipe, Source
@@ -91,10 +92,13 @@ def _read(
 ) -> tuple[list[Located], DatasetFormat, list[tuple[str, str]]]:
     records: list[Located] = []
     digests: list[tuple[str, str]] = []
-    wanted = recipe.dataset.format
+    wanted, columns = recipe.dataset.format, recipe.dataset.columns
+    if columns.named():
+        wanted = DatasetFormat.COLUMNS
+    formats = formats_for(recipe.task, columns)
     for index, source in enumerate(sources):
         location = locate(workspace.source(role, index), source.storage_uri)
-        read = read_files(find_files(location, source.storage_uri), wanted)
+        read = read_files(find_files(location, source.storage_uri), wanted, formats)
         wanted = read.format
         records.extend(read.records)
         digests.append((role, read.digest))

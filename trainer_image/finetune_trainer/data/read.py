@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer.data.formats import FORMATS, Line, Record, describe, detect
+from finetune_trainer.data.formats import Formats, Line, Record
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import DatasetFormat
 
@@ -46,7 +46,7 @@ def find_files(location: Path, storage_uri: str) -> list[Path]:
     return files
 
 
-def read_files(files: Sequence[Path], wanted: DatasetFormat) -> Read:
+def read_files(files: Sequence[Path], wanted: DatasetFormat, formats: Formats) -> Read:
     """Read every file; `wanted` Auto takes the format of the first line for all of them.
 
     Raises:
@@ -62,8 +62,8 @@ def read_files(files: Sequence[Path], wanted: DatasetFormat) -> Read:
         if not lines:
             raise DataError(f"{path.name} is empty; remove it or give it examples")
         if wanted is DatasetFormat.AUTO:
-            wanted = _detect(*lines[0])
-        model = FORMATS[wanted]
+            wanted = _detect(formats, *lines[0])
+        model = formats[wanted]
         records.extend(Located(_parse(model, wanted, *line), line[0]) for line in lines)
     return Read(records, wanted, digest.hexdigest())
 
@@ -97,12 +97,12 @@ def _lines(name: str, content: bytes) -> Iterator[tuple[str, dict[str, object]]]
         yield place, value
 
 
-def _detect(place: str, value: dict[str, object]) -> DatasetFormat:
-    found = detect(set(value))
+def _detect(formats: Formats, place: str, value: dict[str, object]) -> DatasetFormat:
+    found = formats.detect(set(value))
     if found is None:
         raise DataError(
             f"{place}: the keys {', '.join(sorted(value)) or '(none)'} are of no known format, "
-            f"or of several; known are {describe()}"
+            f"or of several; known are {formats.describe()}"
         )
     return found
 
@@ -113,4 +113,7 @@ def _parse(model: type[Line], name: DatasetFormat, place: str, value: dict[str, 
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{place}: not of format {name}: {where}: {first['msg']}") from error
+        said = f"{place}: not of format {name}: {where}: {first['msg']}"
+        if name is DatasetFormat.COLUMNS and first["type"] == "missing":
+            said += "; dataset.columns tells which key holds what"
+        raise DataError(said) from error

@@ -8,6 +8,7 @@ from finetune_trainer import recipe
 from finetune_trainer.tasks.chat import ChatTask
 from finetune_trainer.tasks.completion import CompletionTask
 from finetune_trainer.tasks.instruction import InstructionTask
+from finetune_trainer.tasks.question_answering import QuestionAnsweringTask
 from finetune_trainer.tasks.task import Encoder, Row, Task
 
 __all__ = ["TASKS", "Encoder", "Row", "Task"]
@@ -16,4 +17,5 @@ TASKS: dict[recipe.Task, Task] = {
     recipe.Task.CHAT: ChatTask(),
     recipe.Task.INSTRUCTION: InstructionTask(),
     recipe.Task.COMPLETION: CompletionTask(),
+    recipe.Task.QUESTION_ANSWERING: QuestionAnsweringTask(),
 }

@@ -1,55 +1,14 @@
-"""Instruction: one question, one answer; works for base models too.
-
-A tokenizer without a chat template is given a plain one. It is published with the result, so that
-whatever serves the model asks in the form that was learned.
-"""
+"""Instruction: an instruction and its answer."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from finetune_trainer.data.chat_template import ChatTemplate
-from finetune_trainer.data.examples import TokensExample
-from finetune_trainer.data.formats import Record, Role
-from finetune_trainer.errors import DataError
-from finetune_trainer.recipe import Recipe
-from finetune_trainer.tasks.causal import CausalEncoder, CausalTask
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}"
-    "{{ '### Answer\n' + message['content'] + eos_token + '\n' }}"
-    "{% else %}"
-    "{{ '### ' + ('Context' if message['role'] == 'system' else 'Instruction') + '\n' "
-    "+ message['content'] + '\n\n' }}"
-    "{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '### Answer\n' }}{% endif %}"
-)
+from finetune_trainer import recipe
+from finetune_trainer.data.formats import Record, Turn
+from finetune_trainer.tasks.answer import AnswerTask, one_question
 
 
-class InstructionTask(CausalTask):
-    """One example per question and answer, a system message before them allowed."""
+class InstructionTask(AnswerTask):
+    """A system message before them is allowed."""
 
-    def prepare(
-        self,
-        tokenizer: "PreTrainedTokenizerBase",
-        recipe: Recipe,
-        records: Sequence[Record],
-    ) -> CausalEncoder:
-        if not tokenizer.chat_template:
-            tokenizer.chat_template = PLAIN_TEMPLATE
-        template = ChatTemplate(tokenizer)
-
-        def encode(record: Record) -> list[TokensExample]:
-            roles = [turn.role for turn in record.turns if turn.role is not Role.SYSTEM]
-            if roles != [Role.USER, Role.ASSISTANT]:
-                raise DataError(
-                    f"task Instruction wants one question and one answer, not {', '.join(roles)}: "
-                    "set task: Chat for longer conversations"
-                )
-            return [template.encode(record.turns, record.tools)]
-
-        return CausalEncoder(encode)
+    def turns(self, record: Record) -> Sequence[Turn]:
+        return one_question(record, recipe.Task.INSTRUCTION)

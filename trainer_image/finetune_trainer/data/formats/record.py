@@ -41,13 +41,26 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class ColumnValues:
+    """What a line of format Columns holds, by role; only the roles of the task are filled in."""
+
+    question: str = ""
+    answer: str | tuple[str, ...] = ()
+    """Several: each is right, the first is learned."""
+    context: str = ""
+
+
+@dataclass(frozen=True)
 class Record:
-    """A line as tasks see it: a conversation, or plain text as one assistant-less document."""
+    """A line as tasks see it: a conversation, plain text as one assistant-less document, or
+    values by role."""
 
     turns: tuple[Turn, ...] = ()
     text: str = ""
     tools: tuple[dict[str, Any], ...] = ()
     """Functions that the assistant may call in the conversation, as JSON schemas."""
+    columns: ColumnValues = ColumnValues()
+    """Of format Columns."""
 
 
 class Strict(BaseModel):
