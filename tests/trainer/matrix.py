@@ -29,7 +29,7 @@ from finetune_trainer.engine.state import load_weights
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.world import World
 from finetune_trainer.methods import METHODS
-from finetune_trainer.recipe import Initialization, Precision, QuantizationType, Recipe
+from finetune_trainer.recipe import Initialization, Optimizer, Precision, QuantizationType, Recipe
 from finetune_trainer.rules import problems
 from finetune_trainer.workspace import Workspace
 from tests.trainer.recipes import CONVERSATIONS, recipe, workspace
@@ -76,6 +76,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "task": tuple(TASK_DATA),
     "precision": ("FP32", "Auto"),
     "packing": (True, False),
+    "optimizer": tuple(Optimizer),
     "architecture": ("llama", "phi3"),
 }
 
@@ -89,6 +90,7 @@ class Cell:
     task: str
     precision: str
     packing: bool
+    optimizer: str
     architecture: str
 
     @property
@@ -104,6 +106,7 @@ class Cell:
                 "warmupSteps": 0,
                 "precision": self.precision,
                 "packing": self.packing,
+                "optimizer": self.optimizer,
             },
             "checkpoint": {"intervalSteps": 2, "keep": 2},
         }
@@ -111,7 +114,7 @@ class Cell:
     def __str__(self) -> str:
         packed = "packed" if self.packing else "alone"
         parts = (self.method, self.quantization, self.task, self.precision, packed)
-        return ", ".join((*parts, self.architecture))
+        return ", ".join((*parts, self.optimizer, self.architecture))
 
 
 def product() -> list[Cell]:

@@ -23,7 +23,9 @@ def test_the_base_is_measured_as_it_was_whatever_the_method_starts_from(
 ) -> None:
     measured = set()
     for method in ("LoRA", "rsLoRA+ from PiSSA", "PromptTuning"):
-        cell = Cell(method, "None", "Chat", "FP32", packing=True, architecture="llama")
+        cell = Cell(
+            method, "None", "Chat", "FP32", packing=True, optimizer="AdamW", architecture="llama"
+        )
         root = tmp_path / method
         root.mkdir()
         train(workspace(root, tiny_model, **cell.changes), Workspace(root), attempt=1)

@@ -91,6 +91,14 @@ class Schedule(StrEnum):
     CONSTANT = "Constant"
 
 
+class Optimizer(StrEnum):
+    """How gradients become updates: see engine/optimizers.py."""
+
+    ADAMW = "AdamW"
+    ADAMW_8BIT = "AdamW8bit"
+    ADAFACTOR = "Adafactor"
+
+
 class Precision(StrEnum):
     """Number format of the frozen weights and of the arithmetic; trained tensors are FP32."""
 
@@ -292,6 +300,12 @@ class Training(_Frozen):
     learning_rate: float = Field(gt=0.0, le=1.0)
     schedule: Schedule
     warmup_steps: int = Field(ge=0)
+    optimizer: Optimizer = Optimizer.ADAMW
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of a weight, times the learning rate, that each step takes off it; biases and norms
+    keep theirs."""
+    max_gradient_norm: float = Field(default=1.0, gt=0.0)
+    """Gradients of a larger L2 norm, over all parameters, are scaled down to it."""
     max_length: int = Field(ge=8)
     """Tokens of one sequence: of an example when not packing, of a pack of examples otherwise."""
     packing: bool

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from finetune_trainer.combinations import refusals, values_of
-from finetune_trainer.recipe import DatasetFormat, Initialization, Metric, Recipe, Task
+from finetune_trainer.recipe import (
+    DatasetFormat,
+    Initialization,
+    MethodType,
+    Metric,
+    Recipe,
+    Task,
+)
 
 TASK_FORMATS = {
     Task.CHAT: (DatasetFormat.OPENAI_CHAT, DatasetFormat.SHARE_GPT, DatasetFormat.ALPACA),
@@ -48,6 +55,9 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
 }
 """What can be measured of a task; all of it is, unless evaluation.metrics says otherwise."""
 
+WITHOUT_WEIGHT_DECAY = (MethodType.IA3, MethodType.VERA)
+"""Methods that train vectors only."""
+
 HIGHEST_RANK = 512
 """Of an adapter that vLLM can be told to serve."""
 
@@ -59,6 +69,7 @@ def problems(recipe: Recipe) -> list[str]:
         *refusals(values_of(recipe)),
         *_rank(recipe),
         *_batch(recipe),
+        *_weight_decay(recipe),
         *_metrics(recipe),
     ]
 
@@ -136,6 +147,19 @@ def _batch(recipe: Recipe) -> Iterator[str]:
         )
     if training.max_steps is not None and training.warmup_steps >= training.max_steps:
         yield warmup_refused(training.warmup_steps, training.max_steps)
+
+
+def _weight_decay(recipe: Recipe) -> Iterator[str]:
+    if recipe.training.weight_decay and recipe.method.type in WITHOUT_WEIGHT_DECAY:
+        yield weight_decay_refused(recipe.method.type)
+
+
+def weight_decay_refused(method: MethodType) -> str:
+    """Why a weight decay is refused that nothing would obey."""
+    return (
+        f"training.weightDecay takes nothing off what method {method} trains: vectors, which do not"
+        " belong near 0: remove it, or set method.type: LoRA"
+    )
 
 
 def warmup_refused(warmup_steps: int, total_steps: int) -> str:

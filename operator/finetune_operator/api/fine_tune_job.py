@@ -18,7 +18,14 @@ from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
 from finetune_trainer.combinations import INITIALIZATION, METHOD, PUBLISH, QUANTIZATION, REFUSALS
 from finetune_trainer.recipe import DatasetFormat, Task
-from finetune_trainer.rules import TASK_FORMATS, format_refused, role_refused, tasks_with
+from finetune_trainer.rules import (
+    TASK_FORMATS,
+    WITHOUT_WEIGHT_DECAY,
+    format_refused,
+    role_refused,
+    tasks_with,
+    weight_decay_refused,
+)
 
 
 def _task_and_format() -> Iterator[Rule]:
@@ -99,6 +106,15 @@ class FineTuneJobSpec(ApiModel):
                 "KAITO fetches the base model by its Hugging Face name: set model.storageUri to"
                 " hf://owner/name, or publish to type Workspace",
                 field=".publish.type",
+            ),
+            *(
+                Rule(
+                    f"self.method.type != '{method}' || !has(self.training.weightDecay)"
+                    " || self.training.weightDecay.matches('^0?[.]?0*$')",
+                    weight_decay_refused(method),
+                    field=".training.weightDecay",
+                )
+                for method in WITHOUT_WEIGHT_DECAY
             ),
             *_combinations(),
             *_task_and_format(),

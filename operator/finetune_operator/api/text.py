@@ -92,6 +92,14 @@ LearningRate = Annotated[
     ),
 ]
 
+POSITIVE_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9})$"
+
+PositiveDecimal = Annotated[
+    str,
+    Field(max_length=20),
+    Matches(POSITIVE_PATTERN, 'must be a positive number as a string, such as "0.5"'),
+]
+
 Decimal = Annotated[str, Field(max_length=32)]
 """A number that is only shown; a string, because YAML readers disagree about floats."""
 

@@ -5,9 +5,16 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
-from finetune_operator.api.cel import Rule, Rules, rules
-from finetune_operator.api.text import LEARNING_RATE_PATTERN, LearningRate
-from finetune_trainer.recipe import Precision, Schedule
+from finetune_operator.api.cel import Matches, Rule, Rules, rules
+from finetune_operator.api.text import (
+    LEARNING_RATE_PATTERN,
+    POSITIVE_PATTERN,
+    LearningRate,
+    PositiveDecimal,
+)
+from finetune_trainer.recipe import Optimizer, Precision, Schedule
+
+WEIGHT_DECAY_PATTERN = r"^(0|1|1\.0+|0?\.[0-9]+)$"
 
 
 class Training(ApiModel):
@@ -47,13 +54,38 @@ class Training(ApiModel):
         ]
         | None
     ) = None
-    """Highest learning rate (AdamW), as a string. Absent: "2e-4" for LoRA and DoRA, "3e-3" for IA3,
+    """Highest learning rate, as a string. Absent: "2e-4" for LoRA and DoRA, "3e-3" for IA3,
     "4e-3" for VeRA, "1e-2" for PromptTuning, "2e-5" for Full."""
     schedule: Schedule = Schedule.COSINE
     """How the learning rate goes on after warm-up: Cosine or Linear (down to 0 at the last step),
     or Constant. Default: Cosine."""
     warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Optimizer steps over which the learning rate rises from 0. Default: 0."""
+    optimizer: Optimizer = Optimizer.ADAMW
+    """AdamW (two numbers of 32 bits for each trained one), AdamW8bit (two of 8 bits) or Adafactor
+    (two for each row and column of a matrix). Default: AdamW."""
+    weight_decay: Annotated[
+        str,
+        Field(max_length=16),
+        Matches(
+            WEIGHT_DECAY_PATTERN,
+            'must be a number from 0 to 1 as a string, such as "0.01"',
+        ),
+    ] = "0.0"
+    """Share of each weight, times the learning rate, that a step takes off it; none of biases and
+    norms. A string from "0.0" to "1.0". Default: "0.0"."""
+    max_gradient_norm: Annotated[
+        PositiveDecimal,
+        Rules(
+            Rule(
+                f"!self.matches(r'{POSITIVE_PATTERN}') || double(self) > 0.0",
+                'must be above 0, such as "1.0"; where gradients should never be scaled, a large'
+                " number",
+            )
+        ),
+    ] = "1.0"
+    """Gradients of a larger norm, over all parameters, are scaled down to it; a string.
+    Default: "1.0"."""
     max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 1024
     """Tokens of a sequence; longer examples are cut at their end. Default: 1024."""
     packing: bool = True

@@ -63,6 +63,9 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "learningRate": 0.0002,
             "schedule": "Cosine",
             "warmupSteps": 0,
+            "optimizer": "AdamW",
+            "weightDecay": 0.0,
+            "maxGradientNorm": 1.0,
             "maxLength": 1024,
             "packing": True,
             "tokensPerBatch": 8192,
@@ -90,6 +93,9 @@ def test_the_least_job_leaves_nothing_open() -> None:
         ("learningRate", "1e-3"),
         ("schedule", "Constant"),
         ("warmupSteps", 7),
+        ("optimizer", "Adafactor"),
+        ("weightDecay", "0.01"),
+        ("maxGradientNorm", "0.5"),
         ("maxLength", 512),
         ("packing", False),
         ("tokensPerBatch", 16384),
@@ -100,7 +106,8 @@ def test_the_least_job_leaves_nothing_open() -> None:
 def test_every_field_of_training_is_obeyed(field: str, value: Any) -> None:
     written = recipe(training={field: value}).model_dump(mode="json")["training"]
     unchanged = recipe().model_dump(mode="json")["training"]
-    expected = float(value) if field == "learningRate" else value
+    numbers = ("learningRate", "weightDecay", "maxGradientNorm")
+    expected = float(value) if field in numbers else value
     assert written == {**unchanged, field: expected}
 
 
@@ -197,10 +204,11 @@ ADMITTED = values(structural_schema(FineTuneJobSpec))
 def test_every_admitted_job_has_a_recipe(data: st.DataObject, device: Device) -> None:
     spec = data.draw(ADMITTED)
     dataset, method = spec["dataset"], spec.get("method", {})
-    rate = float(spec.get("training", {}).get("learningRate", "2e-4"))
+    training = spec.get("training", {})
+    rate, norm = (float(training.get(key, "1")) for key in ("learningRate", "maxGradientNorm"))
     fraction = float(dataset.get("validationFraction", "0.05"))
     # The rules of the CRD, which the API server evaluates.
-    assume(0 < rate <= 1 and fraction <= 0.5)
+    assume(0 < rate <= 1 and fraction <= 0.5 and norm > 0)
     assume(not ("validation" in dataset and "validationFraction" in dataset))
     kind = method.get("type", "LoRA")
     assume(all(kind == METHOD_OF_MEMBER[member] for member in method if member != "type"))

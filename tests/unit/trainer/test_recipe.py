@@ -72,6 +72,10 @@ def test_a_bad_recipe_names_each_field(tmp_path: Path) -> None:
             "dataset.columns.question is used with task QuestionAnswering only",
         ),
         ({"training": {"warmupSteps": 12}}, "training.warmupSteps 12 leaves none of the 12"),
+        (
+            {"training": {"weightDecay": 0.1}, "method": {"type": "IA3", "lora": None, "ia3": {}}},
+            "training.weightDecay takes nothing off what method IA3 trains",
+        ),
     ],
 )
 def test_combinations_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:

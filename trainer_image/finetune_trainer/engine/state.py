@@ -5,10 +5,13 @@ number of processes. Random numbers need no state: see seed_step.
 """
 
 import hashlib
+from collections import defaultdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from finetune_trainer.engine.optimizers import from_tensors, to_tensors
 
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -25,7 +28,7 @@ def save_tensors(directory: Path, model: torch.nn.Module, optimizer: torch.optim
     moments = {
         f"{name}/{key}": value
         for name, parameter in parameters.items()
-        for key, value in optimizer.state[parameter].items()
+        for key, value in to_tensors(optimizer.state[parameter]).items()
     }
     save_file({name: value.detach() for name, value in parameters.items()}, directory / WEIGHTS)
     save_file(moments, directory / OPTIMIZER)
@@ -49,12 +52,14 @@ def load_optimizer(
     directory: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Give the optimizer back what it knew about each trained parameter."""
-    parameters = trainable(model)
+    saved: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
     for name, value in load_file(directory / OPTIMIZER).items():
         parameter, _, key = name.rpartition("/")
-        target = parameters[parameter]
-        # The step count stays where the optimizer created it; moments lie beside their parameter.
-        optimizer.state[target][key] = value.to(target.device)
+        saved[parameter][key] = value
+    parameters = trainable(model)
+    for name, known in saved.items():
+        target = parameters[name]
+        optimizer.state[target].update(from_tensors(optimizer, known, target.device))
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

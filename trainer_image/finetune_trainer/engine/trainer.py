@@ -15,6 +15,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.plan import Plan
+from finetune_trainer.engine import optimizers
 from finetune_trainer.engine import state as tensors
 from finetune_trainer.engine.callbacks import Agree, Report, Surroundings
 from finetune_trainer.engine.checkpoints import CheckpointState
@@ -31,9 +32,6 @@ _SCHEDULES = {
     Schedule.CONSTANT: "constant_with_warmup",
 }
 """transformers' words."""
-
-MAX_GRADIENT_NORM = 1.0
-"""Gradients are clipped to this norm; the default of transformers and of most published recipes."""
 
 GPU_LOGGING_STEPS = 10
 """Reading the loss waits for the GPU, so it is read once in so many steps; on a CPU at each."""
@@ -82,10 +80,16 @@ class PackedTrainer(Trainer):
     # What a step is
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        optimizers.forget_earlier_ones()
         optimizer = super().create_optimizer(model)
         method = METHODS[self._recipe.method.type]
         set_rates(optimizer, self._trained_model, method.rates(self._trained_model, self._recipe))
         return optimizer
+
+    def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
+        """Matrices. The vectors of adapters (magnitudes, factors) do not belong near 0 either."""
+        matrices = {name for name, value in model.named_parameters() if value.dim() > 1}
+        return [name for name in super().get_decay_parameter_names(model) if name in matrices]
 
     def get_train_dataloader(self) -> DataLoader[dict[str, int]]:
         steps = [{"step": index} for index in range(self._plan.total_steps)]
@@ -194,9 +198,9 @@ def _arguments(recipe: Recipe, plan: Plan, world: World, directory: Path) -> Tra
         learning_rate=training.learning_rate,
         lr_scheduler_type=_SCHEDULES[training.schedule],
         warmup_steps=training.warmup_steps,
-        max_grad_norm=MAX_GRADIENT_NORM,
-        weight_decay=0.0,
-        optim="adamw_torch_fused",
+        max_grad_norm=training.max_gradient_norm,
+        weight_decay=training.weight_decay,
+        optim=optimizers.NAMES[training.optimizer],
         seed=training.seed,
         use_cpu=not on_gpu,
         activation_checkpointing=recipe.compute.activation_checkpointing,

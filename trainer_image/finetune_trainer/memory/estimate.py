@@ -1,9 +1,9 @@
 """Bytes per device by part, and floating-point operations per step.
 
 Sources. Parts and their shares under ZeRO: Rajbhandari et al., "ZeRO: Memory Optimizations Toward
-Training Trillion Parameter Models", 2020, section 5. AdamW's two moments in FP32: Loshchilov and
-Hutter, 2019. NF4 with double quantization: Dettmers et al., "QLoRA", 2023, section 3, with the
-block sizes of bitsandbytes 0.50. Operations: Kaplan et al., "Scaling Laws for Neural Language
+Training Trillion Parameter Models", 2020, section 5. NF4 with double
+quantization: Dettmers et al., "QLoRA", 2023, section 3, with the block sizes of bitsandbytes 0.50.
+Operations: Kaplan et al., "Scaling Laws for Neural Language
 Models", 2020, table 1, where frozen weights need no gradient of their own.
 """
 
@@ -13,11 +13,9 @@ from dataclasses import dataclass, fields
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.layout import Layout, Machine, Offload
+from finetune_trainer.memory.optimizers import optimizer_bytes
 from finetune_trainer.memory.trained import count
 from finetune_trainer.recipe import MethodType, Precision, QuantizationType, Recipe
-
-MOMENTS = 2
-"""FP32 numbers that AdamW keeps for each trained one."""
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight: four bits, an eight-bit scale for 64 weights, an FP32 one for 256 scales."""
@@ -117,7 +115,7 @@ def estimate(
     gradients = trained
     if world > 1 and stage == 0:
         gradients *= 2  # DistributedDataParallel exchanges them through buckets of the same size
-    optimizer = MOMENTS * trained
+    optimizer = optimizer_bytes(recipe.training.optimizer, of_method.tensors)
     if stage >= 1:
         optimizer = math.ceil(optimizer / world)
     if stage >= 2:
