@@ -16,11 +16,12 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from bench.memory.configurations import SHAPES, Configuration
-from finetune_trainer.data.rows import Row, make_row
+from finetune_trainer.base_model import BaseModel
 from finetune_trainer.engine import run as _everything_a_run_imports  # noqa: F401
-from finetune_trainer.engine.base_model import BaseModel
+from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.precision import autocast
+from finetune_trainer.engine.rows import Row, make_row
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision
 
@@ -77,7 +78,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
         precision = Precision(configuration.precision)
         method = METHODS[recipe.method.type]
         base = BaseModel(Path(folder), AutoConfig.from_pretrained(folder))
-        loaded = base.load(method.load_dtype(precision), device, recipe.quantization.type)
+        loaded = load_model(base, method.load_dtype(precision), device, recipe.quantization.type)
         model = method.apply(loaded, recipe).train()
         after = resident()
         trained = [each for each in model.parameters() if each.requires_grad]

@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import finetune_trainer
-from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.base_model import open_base_model
 from finetune_trainer.engine.checkpoints import STATE
+from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.run import run
 from finetune_trainer.engine.state import load_weights
@@ -195,9 +196,9 @@ def _trained(made: Recipe, base: Path, place: Workspace) -> torch.nn.Module:
     if made.method.lora and made.method.lora.initialization is not Initialization.DEFAULT:
         state = json.loads((checkpoint / STATE).read_text())
         dtype = method.load_dtype(Precision(state["precision"]))
-        held = opened.load(dtype, cpu, made.quantization.type)
+        held = load_model(opened, dtype, cpu, made.quantization.type)
         return _moved(method.apply(held, made), checkpoint, base)
-    model = method.apply(opened.load(torch.float32, cpu), made)
+    model = method.apply(load_model(opened, torch.float32, cpu), made)
     load_weights(checkpoint, model)
     return model
 

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,14 @@ from finetune_trainer.manifest import Checked
 from tests.trainer import tiny_models
 from tests.trainer.recipes import CONVERSATIONS, workspace
 
+FORBIDDEN = ("torch", "peft", "deepspeed", "bitsandbytes", "accelerate")
+LIKE_MAIN = f"""
+import runpy, sys
+try:
+    runpy.run_module("finetune_trainer", run_name="__main__")
+finally:
+    print(*(name for name in {FORBIDDEN} if sys.modules.get(name)))
+"""
 LONG = [
     {
         "messages": [
@@ -43,6 +53,18 @@ def test_prepared_json_tells_what_will_be_trained(tiny_model: Path, tmp_path: Pa
     assert checked.total_steps == 12
     assert 0 < checked.supervised_tokens < checked.train_tokens
     assert checked.lengths.truncated == 0
+
+
+def test_it_loads_no_torch(tiny_model: Path, tmp_path: Path) -> None:
+    workspace(tmp_path, tiny_model, method={"lora": {"targetModules": ["q_proj"]}})
+    command = [sys.executable, "-c", LIKE_MAIN, "check"]
+    command += ["--recipe", str(tmp_path / "recipe.json"), "--workspace", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    said, loaded = ended.stdout.splitlines()
+    assert json.loads(said) == json.loads((tmp_path / "prepared.json").read_text())
+    assert loaded == ""
+    assert "PyTorch" not in ended.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from finetune_trainer.data.rows import make_row
 from finetune_trainer.engine.attention import choose_attention
 from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.rows import make_row
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.catalogue import Known, catalogue
 from finetune_trainer.memory.families import architecture_from_config

@@ -8,9 +8,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
-from finetune_trainer.data.rows import make_row
-from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.base_model import open_base_model
+from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.rows import make_row
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.factored_dora import FactoredLinear
 from finetune_trainer.methods.loftq import restore_what_quantization_lost
@@ -33,7 +34,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     quantization: QuantizationType = QuantizationType.NONE,
 ) -> Any:
-    base = open_base_model(path, 128).load(dtype, CPU, quantization)
+    base = load_model(open_base_model(path, 128), dtype, CPU, quantization)
     return METHODS[made.method.type].apply(base, made)
 
 
@@ -64,7 +65,7 @@ def test_gradients_of_dora_are_those_of_peft(
     made = recipe(**method("DoRA", **LOW_RANK, dropout=dropout, rankStabilized=True))
     ours = load(path, made, quantization=held)
     theirs: Any = get_peft_model(
-        cast("PreTrainedModel", open_base_model(path, 128).load(torch.float32, CPU, held)),
+        cast("PreTrainedModel", load_model(open_base_model(path, 128), torch.float32, CPU, held)),
         LoraConfig(
             task_type="CAUSAL_LM",
             r=4,
@@ -166,7 +167,7 @@ def test_loftq_makes_good_what_quantization_has_lost(tmp_path: Path) -> None:
     path = write_model(tmp_path, hidden_size=64, intermediate_size=128)
     made = recipe(method={"lora": {"dropout": 0.0, "alpha": 12}})
     assert made.method.lora is not None
-    original = open_base_model(path, 128).load(torch.float32, CPU)
+    original = load_model(open_base_model(path, 128), torch.float32, CPU)
     held: PeftModel = load(path, made, quantization=QuantizationType.NF4)
     name = "model.layers.0.mlp.up_proj"
     weight = cast("torch.Tensor", original.get_submodule(name).weight)

@@ -16,8 +16,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_trainer.data.examples import TokensExample
-from finetune_trainer.data.rows import make_row
 from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.rows import make_row
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import ArtifactKind, CompletionManifest

@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from finetune_trainer.data.examples import TokensExample
-from finetune_trainer.data.rows import make_row
 from finetune_trainer.engine.attention import choose_attention
 from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.rows import make_row
 from tests.trainer.tiny_models import write_model
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -2,12 +2,14 @@
 
 A command's module offers `add_arguments(parser)` and `run(arguments)`. `run` returns the
 termination message of success and raises a TrainerError otherwise. Only the chosen module is
-imported, so that fetch and publish never load torch.
+imported, and of these modules only serve's may load torch: `train` leaves it to the processes that
+it starts.
 """
 
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -54,5 +56,14 @@ def main(argv: Sequence[str]) -> int:
     return ExitCode.OK
 
 
+def _hide_torch() -> None:
+    """transformers loads torch wherever it finds it, which takes longer than all else that these
+    commands do, and reads tokenizers and configurations as well without."""
+    sys.modules["torch"] = None  # type: ignore[assignment] # so the import system is told
+    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # it would tell users to install torch
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] in (["check"], ["inspect"]):
+        _hide_torch()
     sys.exit(main(sys.argv[1:]))

@@ -1,15 +1,15 @@
-"""`check`: refuses in seconds, without weights, what could not be trained."""
+"""`check`: refuses in seconds, without weights and without torch, what could not be trained."""
 
 import argparse
 
+from finetune_trainer import model_rules
+from finetune_trainer.base_model import open_base_model
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.data.dataset import Dataset, load_dataset
 from finetune_trainer.data.plan import Plan, make_plan
-from finetune_trainer.engine.base_model import open_base_model
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Checked
-from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Recipe, read_recipe
 from finetune_trainer.rules import problems, warmup_refused
 from finetune_trainer.workspace import Workspace, locate, write_durably
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> Checked:
     plan = make_plan(dataset.train.examples, recipe.training)
     if recipe.training.warmup_steps >= plan.total_steps:
         raise ConfigurationError(warmup_refused(recipe.training.warmup_steps, plan.total_steps))
-    if found := METHODS[recipe.method.type].problems(base, recipe):
+    if found := model_rules.problems(base, recipe):
         raise ConfigurationError("; ".join(found))
     checked = _checked(recipe, dataset, plan)
     write_durably(workspace.prepared, checked.model_dump_json(indent=2).encode())

@@ -5,11 +5,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_trainer.base_model import open_base_model
 from finetune_trainer.data.dataset import load_dataset
 from finetune_trainer.data.examples import Example, TokensExample
 from finetune_trainer.data.formats import formats_for
 from finetune_trainer.data.read import find_files, read_files
-from finetune_trainer.engine.base_model import open_base_model
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Bin, Inspected, Part, ShownExample

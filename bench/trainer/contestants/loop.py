@@ -11,11 +11,11 @@ from transformers import AutoModelForCausalLM
 from bench.trainer import task
 from bench.trainer.measure import Measured, PeakMemory
 from bench.trainer.prepared import prepare
+from finetune_trainer.base_model import open_base_model
 from finetune_trainer.data.dataset import load_dataset
 from finetune_trainer.data.plan import make_plan
-from finetune_trainer.data.rows import make_row
 from finetune_trainer.engine.attention import choose_attention
-from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.engine.rows import make_row
 
 
 def run(assignment: task.Assignment) -> Measured:

@@ -5,8 +5,8 @@ from pathlib import Path
 from bench.trainer import task
 from bench.trainer.measure import Measured, PeakMemory
 from bench.trainer.prepared import prepare
+from finetune_trainer.base_model import open_base_model
 from finetune_trainer.data.dataset import load_dataset
-from finetune_trainer.engine.base_model import open_base_model
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.run import run as train
 from finetune_trainer.engine.stop import StopRequest

@@ -8,7 +8,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from finetune_trainer.engine.base_model import open_base_model
+from finetune_trainer.base_model import open_base_model
+from finetune_trainer.engine.loading import load_model
 from finetune_trainer.methods import METHODS
 from finetune_trainer.serve.config import ServeConfig
 from finetune_trainer.serve.models import load
@@ -28,7 +29,7 @@ def write_adapter(base: Path, folder: Path, kind: str, shift: float) -> Path:
     made = recipe(method=METHOD_SETTINGS[kind])
     method = METHODS[made.method.type]
     cpu = torch.device("cpu")
-    model = method.apply(open_base_model(base, 128).load(torch.float32, cpu), made)
+    model = method.apply(load_model(open_base_model(base, 128), torch.float32, cpu), made)
     with torch.no_grad():
         for value in model.parameters():
             if value.requires_grad:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from finetune_trainer.data.rows import Row
+from finetune_trainer.engine.rows import Row
 
 
 def summed_loss(model: torch.nn.Module, row: Row) -> torch.Tensor:

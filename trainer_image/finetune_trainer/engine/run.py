@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from finetune_trainer.base_model import BaseModel, open_base_model
 from finetune_trainer.data.dataset import Dataset, load_dataset
 from finetune_trainer.data.plan import Plan, make_plan
-from finetune_trainer.engine.base_model import BaseModel, open_base_model
 from finetune_trainer.engine.callbacks import Surroundings
 from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, CheckpointState
+from finetune_trainer.engine.loading import load_model, published_dtype
 from finetune_trainer.engine.precision import autocast, resolve
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.stop import StopRequest
@@ -23,6 +24,7 @@ from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Evaluation, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
 from finetune_trainer.metrics import value
+from finetune_trainer.objectives import OBJECTIVES
 from finetune_trainer.recipe import Metric, Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.report.scores import (
@@ -32,7 +34,6 @@ from finetune_trainer.report.scores import (
     ScoresOfBoth,
     read_scores,
 )
-from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate, write_durably
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,8 @@ def run(
     method = METHODS[recipe.method.type]
     dtype = method.load_dtype(precision)
     torch.manual_seed(recipe.training.seed)  # a new head is the same one after a restart
-    loaded = prepared.base.load(
-        dtype, world.device, recipe.quantization.type, prepared.dataset.labels
+    loaded = load_model(
+        prepared.base, dtype, world.device, recipe.quantization.type, prepared.dataset.labels
     )
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:
@@ -105,7 +106,7 @@ def run(
     if stop.requested:
         raise stop.preempted()
 
-    method.finish(model, prepared.base.published_dtype)
+    method.finish(model, published_dtype(prepared.base))
     scores_of_both = None
     if prepared.dataset.validation:
         end = prepared.plan.total_steps
@@ -179,7 +180,7 @@ def _measure(
         prepared.dataset.tokenizer,
     )
     wanted = recipe.evaluation.metrics
-    found = TASKS[recipe.task].measure(model, examples.examples, wanted, judge)
+    found = OBJECTIVES[recipe.task].measure(model, examples.examples, wanted, judge)
     loss = value(Metric.LOSS, found[Metric.LOSS])
     _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
     if around.world.leads:

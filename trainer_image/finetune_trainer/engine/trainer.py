@@ -23,8 +23,8 @@ from finetune_trainer.engine.world import World
 from finetune_trainer.errors import DivergedError
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.rates import set_rates
+from finetune_trainer.objectives import OBJECTIVES
 from finetune_trainer.recipe import Recipe, Schedule
-from finetune_trainer.tasks import TASKS
 
 _SCHEDULES = {
     Schedule.COSINE: "cosine",
@@ -63,7 +63,7 @@ class PackedTrainer(Trainer):
         """`template` is the state of a checkpoint but for what each step changes."""
         self._trained_model = model
         self._recipe = recipe
-        self._task = TASKS[recipe.task]
+        self._objective = OBJECTIVES[recipe.task]
         self._plan = plan
         self._examples = examples.examples
         self._around = around
@@ -108,11 +108,11 @@ class PackedTrainer(Trainer):
         loss = torch.zeros((), device=world.device)
         rows = step.rows or [()]
         for position, members in enumerate(rows):
-            row = self._task.make_row([self._examples[index] for index in members])
+            row = self._objective.make_row([self._examples[index] for index in members])
             row = row.to(world.device)
             with _exchange_gradients(model, at_once=position == len(rows) - 1):
                 with self._autocast:
-                    part = self._task.summed_loss(model, row) * factor
+                    part = self._objective.summed_loss(model, row) * factor
                 self.accelerator.backward(part)
             loss += part.detach()
         return loss

@@ -10,9 +10,10 @@ import torch
 from pydantic import ValidationError
 from safetensors import safe_open
 
+from finetune_trainer.base_model import BaseModel
 from finetune_trainer.data.dataset import Dataset
-from finetune_trainer.engine.base_model import BaseModel
 from finetune_trainer.engine.checkpoints import file_digest, sync_tree
+from finetune_trainer.engine.loading import published_dtype
 from finetune_trainer.export.model_card import model_card
 from finetune_trainer.fence import Fence
 from finetune_trainer.manifest import (
@@ -73,7 +74,7 @@ def write_output(
     shutil.rmtree(temporary, ignore_errors=True)
     folder = temporary / FOLDERS[method.kind]
     folder.mkdir(parents=True)
-    method.save(model, recipe, folder, base.published_dtype)
+    method.save(model, recipe, folder, published_dtype(base))
     _verify_weights(folder)
     result.dataset.tokenizer.save_pretrained(folder)
     # Not before it is needed: drawing takes half a second of every start, on every process.

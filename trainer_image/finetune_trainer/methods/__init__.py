@@ -1,6 +1,7 @@
 """Which parameters are trained, a file each.
 
-Adding a method: a file with the members of `TuningMethod`, and a line here.
+Adding a method: a file with the members of `TuningMethod`, and a line here. What of a recipe does
+not fit a model is said in model_rules.py, which needs no torch.
 """
 
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Protocol
 
 import torch
 
-from finetune_trainer.engine.base_model import BaseModel
 from finetune_trainer.manifest import ArtifactKind
 from finetune_trainer.methods.dora import DoRAMethod
 from finetune_trainer.methods.full import FullMethod
@@ -26,9 +26,6 @@ class TuningMethod(Protocol):
 
     def load_dtype(self, precision: Precision) -> torch.dtype:
         """In which format the weights of the base model are loaded."""
-
-    def problems(self, base: BaseModel, recipe: Recipe) -> list[str]:
-        """What of the recipe does not fit the model."""
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         """Make the method's parameters trainable, in FP32, and all others not."""

@@ -8,17 +8,15 @@ from typing import cast
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
-from finetune_trainer.engine.base_model import BaseModel
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.manifest import ArtifactKind
-from finetune_trainer.recipe import MethodType, Precision, Recipe, TargetModulesPreset
+from finetune_trainer.model_rules import is_target, unknown_targets
+from finetune_trainer.recipe import Precision, Recipe, TargetModulesPreset
 
 _PRESETS = {TargetModulesPreset.ALL_LINEAR: "all-linear"}
 """PEFT's words: every linear module but the output head, fused (qkv_proj) or not."""
-
-_MEMBERS = {MethodType.LORA: "lora", MethodType.DORA: "dora", MethodType.IA3: "ia3"} | {
-    MethodType.VERA: "vera"
-}
 
 
 class Adapter:
@@ -29,21 +27,12 @@ class Adapter:
     def load_dtype(self, precision: Precision) -> torch.dtype:
         return torch.bfloat16 if precision is Precision.BF16 else torch.float32
 
-    def problems(self, base: BaseModel, recipe: Recipe) -> list[str]:
-        modules = base.linear_modules()
-        known = sorted({name.rpartition(".")[2] for name in modules})
-        return [
-            f"method.{_MEMBERS[recipe.method.type]}.targetModules: {target} matches no linear "
-            f"module of the model, which has {', '.join(known)}"
-            for target in recipe.method.targets.target_modules
-            if not any(_is_target(name, [target]) for name in modules)
-        ]
-
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         """PEFT's settings for this recipe."""
         raise NotImplementedError
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
+        _refuse_unknown_targets(model, recipe)
         torch.manual_seed(recipe.training.seed)
         return in_fp32(get_peft_model(model, self.config(model, recipe)))
 
@@ -62,6 +51,17 @@ class Adapter:
         peft_model.peft_config["default"].base_model_name_or_path = name
         peft_model.peft_config["default"].revision = recipe.model.revision or None
         peft_model.save_pretrained(str(directory), save_embedding_layers=False)
+
+
+def _refuse_unknown_targets(model: torch.nn.Module, recipe: Recipe) -> None:
+    """`check` knows the names in the files only, and transformers gives some modules others."""
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D)
+    ]
+    if found := unknown_targets(recipe, linear):
+        raise ConfigurationError("; ".join(found))
 
 
 def in_fp32(model: torch.nn.Module) -> torch.nn.Module:
@@ -87,14 +87,10 @@ def targeted(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.nn.Linea
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and module is not head
-        and (not wanted or _is_target(name, wanted))
+        and (not wanted or is_target(name, wanted))
     }
 
 
 def pattern(names: Iterable[str]) -> str:
     """A regular expression for exactly these modules in any layer, as PEFT takes them."""
     return "|".join(sorted({re.sub(r"\d+", r"\\d+", re.escape(name)) for name in names}))
-
-
-def _is_target(name: str, wanted: list[str]) -> bool:
-    return any(f".{name}".endswith(f".{target}") for target in wanted)

@@ -6,7 +6,6 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel
 
-from finetune_trainer.engine.base_model import BaseModel
 from finetune_trainer.manifest import ArtifactKind
 from finetune_trainer.recipe import Precision, Recipe
 
@@ -19,9 +18,6 @@ class FullMethod:
     def load_dtype(self, precision: Precision) -> torch.dtype:
         # Also for BF16: the arithmetic is cast, the weights that are updated are not.
         return torch.float32
-
-    def problems(self, base: BaseModel, recipe: Recipe) -> list[str]:
-        return []
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         return model.requires_grad_(True)

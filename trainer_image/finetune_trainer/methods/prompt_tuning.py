@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from peft import PeftConfig, PeftModelForCausalLM, PromptTuningConfig, PromptTuningInit
 
-from finetune_trainer.engine.base_model import BaseModel
 from finetune_trainer.heads import HEADS
 from finetune_trainer.methods.adapters import Adapter, in_fp32
 from finetune_trainer.recipe import PromptTuning, Recipe
@@ -14,17 +13,6 @@ from finetune_trainer.recipe import PromptTuning, Recipe
 class PromptTuningMethod(Adapter):
     """The embeddings start as those of tokens drawn from the vocabulary, which learns better than
     from noise (Lester et al., 2021, figure 3b)."""
-
-    def problems(self, base: BaseModel, recipe: Recipe) -> list[str]:
-        positions = getattr(base.config.get_text_config(), "max_position_embeddings", None)
-        virtual, length = _prompt_tuning(recipe).virtual_tokens, recipe.training.max_length
-        if positions is None or virtual + length <= positions:
-            return []
-        return [
-            f"training.maxLength {length} and method.promptTuning.virtualTokens {virtual} are "
-            f"together more than the {positions} positions of the model: set maxLength to "
-            f"{positions - virtual} or less"
-        ]
 
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         return PromptTuningConfig(

@@ -1,7 +1,7 @@
-"""What the model is taught, a file each.
+"""How a record becomes examples, a file each. Nothing here needs torch: `check` loads it.
 
-Adding a task: a file with the members of `Task`, a line here, one in heads.py, and in rules.py its
-formats and metrics.
+Adding a task: a file with the members of `Task`, a line here, one in heads.py, one in objectives/
+(an objective of its own where there is none yet), and in rules.py its formats and metrics.
 """
 
 from finetune_trainer import recipe
@@ -9,9 +9,9 @@ from finetune_trainer.tasks.chat import ChatTask
 from finetune_trainer.tasks.completion import CompletionTask
 from finetune_trainer.tasks.instruction import InstructionTask
 from finetune_trainer.tasks.question_answering import QuestionAnsweringTask
-from finetune_trainer.tasks.task import Encoder, Row, Task
+from finetune_trainer.tasks.task import Encoder, Task
 
-__all__ = ["TASKS", "Encoder", "Row", "Task"]
+__all__ = ["TASKS", "Encoder", "Task"]
 
 TASKS: dict[recipe.Task, Task] = {
     recipe.Task.CHAT: ChatTask(),

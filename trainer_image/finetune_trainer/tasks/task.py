@@ -1,19 +1,14 @@
-"""What the engine asks of a task."""
+"""What reading data asks of a task."""
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
-
-import torch
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.formats import Record
-from finetune_trainer.metrics import Rows
-from finetune_trainer.recipe import Metric, Recipe
+from finetune_trainer.recipe import Recipe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from finetune_trainer.evaluate import Judge
 
 
 class Encoder(Protocol):
@@ -27,15 +22,8 @@ class Encoder(Protocol):
         """Raises DataError about the record, without its place."""
 
 
-class Row(Protocol):
-    """What one forward and backward pass computes on."""
-
-    def to(self, device: torch.device) -> Self:
-        """The same on a device."""
-
-
 class Task(Protocol):
-    """Examples and rows are the task's own: only it makes and reads them."""
+    """Its examples are its own: only its objective reads them."""
 
     def prepare(
         self,
@@ -54,19 +42,3 @@ class Task(Protocol):
             ConfigurationError: the tokenizer is not fit for the task.
             DataError: the records are not, taken together.
         """
-
-    def make_row(self, examples: Sequence[Any]) -> Row:
-        """Put examples into one row. Without examples: a row of which the loss is 0, because a
-        process whose share of a step is empty still takes part in its gradient exchange."""
-
-    def summed_loss(self, model: torch.nn.Module, row: Any) -> torch.Tensor:
-        """FP32; divided by the sum of the examples' weights it is the loss."""
-
-    def measure(
-        self,
-        model: torch.nn.Module,
-        examples: Sequence[Any],
-        metrics: Collection[Metric],
-        judge: "Judge",
-    ) -> dict[Metric, Rows]:
-        """What metrics.py needs of each example: for Loss always, for others when wanted."""

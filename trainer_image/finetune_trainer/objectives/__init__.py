@@ -1,0 +1,18 @@
+"""What is made of a task's examples: rows, a loss, scores. A file each.
+
+Several tasks may have one objective. Apart from tasks/, because all of it needs torch, which takes
+longer to load than `check` may take.
+"""
+
+from finetune_trainer.objectives.causal import CausalObjective
+from finetune_trainer.objectives.objective import Objective, Row
+from finetune_trainer.recipe import Task
+
+__all__ = ["OBJECTIVES", "Objective", "Row"]
+
+OBJECTIVES: dict[Task, Objective] = {
+    Task.CHAT: CausalObjective(),
+    Task.INSTRUCTION: CausalObjective(),
+    Task.COMPLETION: CausalObjective(),
+    Task.QUESTION_ANSWERING: CausalObjective(),
+}

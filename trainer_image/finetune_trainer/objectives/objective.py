@@ -1,0 +1,39 @@
+"""What the engine asks of an objective."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import torch
+
+from finetune_trainer.metrics import Rows
+from finetune_trainer.recipe import Metric
+
+if TYPE_CHECKING:
+    from finetune_trainer.evaluate import Judge
+
+
+class Row(Protocol):
+    """What one forward and backward pass computes on."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+
+
+class Objective(Protocol):
+    """Reads the examples that its tasks make; its rows are its own."""
+
+    def make_row(self, examples: Sequence[Any]) -> Row:
+        """Put examples into one row. Without examples: a row of which the loss is 0, because a
+        process whose share of a step is empty still takes part in its gradient exchange."""
+
+    def summed_loss(self, model: torch.nn.Module, row: Any) -> torch.Tensor:
+        """FP32; divided by the sum of the examples' weights it is the loss."""
+
+    def measure(
+        self,
+        model: torch.nn.Module,
+        examples: Sequence[Any],
+        metrics: Collection[Metric],
+        judge: "Judge",
+    ) -> dict[Metric, Rows]:
+        """What metrics.py needs of each example: for Loss always, for others when wanted."""
