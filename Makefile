@@ -117,6 +117,10 @@ bench-memory: venv ## Compare predicted with measured memory; add BENCH_ARGUMENT
 bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (an hour, on an idle machine)
 	$(PYTHON) -m bench.trainer --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
+.PHONY: scenarios
+scenarios: venv ## Measure every scenario with every method, and write docs/scenarios.md (90 minutes)
+	$(PYTHON) -m bench.scenarios $(BENCH_ARGUMENTS)
+
 .PHONY: test-cluster
 test-cluster: images ## Run the tests on a real cluster
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)

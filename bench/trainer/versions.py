@@ -13,7 +13,7 @@ def versions() -> dict[str, str]:
     return libraries | {
         "python": platform.python_version(),
         "commit": _commit(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(len(os.sched_getaffinity(0))),
     }
 
@@ -26,7 +26,8 @@ def _commit() -> str:
     ).stdout.strip()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The first core's name, as the kernel has it."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -1,0 +1,97 @@
+"""What decides a result, as a digest; and what it was measured with."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import finetune_trainer
+from bench.scenarios.result import Provenance
+from bench.trainer.versions import processor
+from finetune_trainer.recipe import Recipe
+
+ROOT = Path(__file__).parents[2]
+_TRAINER = Path(finetune_trainer.__file__).parent
+_CODE = ("data", "engine", "methods", "tasks", "evaluate.py", "metrics.py")
+"""Of the trainer: what can change a number. Serving, fetching, publishing and reports cannot."""
+_LIBRARIES = ("torch", "transformers", "peft", "deepspeed", "bitsandbytes")
+_COMMITTED = ("bench", "examples", "operator", "trainer_image")
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """sha256 over names and contents."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.name}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def digest_of_folder(folder: Path) -> str:
+    """Of all files in it."""
+    return digest_of_files(sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+@cache
+def digest_of_code() -> str:
+    """Of what trains and measures, and of the locked libraries' versions."""
+    code = hashlib.sha256(json.dumps(_versions()).encode())
+    for name in _CODE:
+        path = _TRAINER / name
+        files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+        code.update(digest_of_files(files).encode())
+    return code.hexdigest()
+
+
+def digest_of_run(recipe: Recipe, model: Path, data: Path, extra: Iterable[str]) -> str:
+    """The same for runs that give the same numbers, wherever their inputs lie.
+
+    Args:
+        extra: whatever else decides, such as the code of the baselines.
+    """
+    chosen = recipe.model_dump(mode="json", exclude={"job", "model", "checkpoint"})
+    for role in ("train", "validation"):
+        chosen["dataset"][role] = len(chosen["dataset"][role])
+    parts = [
+        json.dumps(chosen, sort_keys=True),
+        digest_of_code(),
+        digest_of_folder(model),
+        digest_of_folder(data),
+        *extra,
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def provenance(threads: int) -> Provenance:
+    """Of a run that has just ended."""
+    return Provenance(
+        commit=_commit(),
+        versions=_versions(),
+        processor=processor(),
+        cores=len(os.sched_getaffinity(0)),
+        threads=threads,
+        load=os.getloadavg()[0],
+    )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def _commit() -> str:
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    # Results are written while measuring goes on, so only what they come from may not differ.
+    return commit + ("-dirty" if _git("status", "--porcelain", "--", *_COMMITTED) else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()

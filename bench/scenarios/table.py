@@ -1,0 +1,143 @@
+"""The founding table as data. Adding a row is one entry of SCENARIOS; nothing else names it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_trainer.recipe import Metric
+
+COLUMNS: dict[str, dict[str, Any]] = {
+    "LoRA": {"method": {"type": "LoRA"}},
+    "QLoRA": {"method": {"type": "LoRA"}, "quantization": {"type": "NF4"}},
+    "PEFT": {"method": {"type": "IA3"}},
+    "DoRA": {"method": {"type": "DoRA"}},
+    "Full": {"method": {"type": "Full"}},
+}
+"""A column of the table as part of a FineTuneJob's spec; Full is what they are compared with."""
+
+STRATEGIES = {"DeepSpeed": "ZeRO2", "ZeRO": "ZeRO3"}
+"""The columns that are ways of sharing a step among processes."""
+
+CLAIMED = ("LoRA", "QLoRA", "PEFT", "DeepSpeed", "ZeRO", "DoRA")
+"""In the table's order; each says yes in every row of quality."""
+
+SEEDS = (1, 2, 3)
+PARITY_STEPS = 20
+PARITY_TOLERANCE = 1e-4
+"""Largest difference of a step's loss under a strategy from that of one process."""
+SHARE_OF_FULL = 0.9
+"""Of Full's gain, what LoRA is claimed to reach."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row: an example, and how its success is told."""
+
+    name: str
+    row: str
+    """Of the founding table."""
+    title: str
+    example: str
+    """Folder in examples/, with job.yaml and either data/ or build.py."""
+    metric: Metric
+    """What decides."""
+    model: str = "dev.models.smollm2"
+    """Module that prints the folder of the base model."""
+    baselines: tuple[str, ...] = ()
+    """What has to be beaten besides the base model: names in baselines.py."""
+    rates: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Learning rates of columns for which the example's own is not meant."""
+    second: str = "DoRA"
+    """The column that is measured with every seed, as LoRA is."""
+
+
+ADAPTING = "adapting a pretrained LLM to a task or domain"
+NLP = "NLP tasks: text classification, named entity recognition, machine translation"
+ANSWERS = "question answering"
+CHATBOTS = "human-like answers in chatbots"
+CREATIVE = "music, art, other creative forms"
+
+_SMOLLM2_RATES = {"PEFT": "1e-2", "Full": "1e-4"}
+
+SCENARIOS = (
+    Scenario(
+        name="domain-adaptation",
+        row=ADAPTING,
+        title="The Kubernetes API reference",
+        example="domain-adaptation",
+        metric=Metric.LOSS,
+        rates=_SMOLLM2_RATES,
+        second="QLoRA",
+    ),
+    Scenario(
+        name="chat",
+        row=CHATBOTS,
+        title="A chat that knows FineTuneJob",
+        example="chat",
+        metric=Metric.LOSS,
+        rates=_SMOLLM2_RATES,
+        second="DoRA",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training that is measured."""
+
+    scenario: str
+    column: str
+    seed: int = SEEDS[0]
+    strategy: str = "DataParallel"
+    processes: int = 1
+    steps: int | None = None
+    """None: as long as the example says, and measured on held-out data before and after."""
+
+    @property
+    def name(self) -> str:
+        """Unique, and readable in a log."""
+        parts = [self.scenario, self.column, f"seed {self.seed}"]
+        if self.steps:
+            parts += [f"{self.steps} steps", f"{self.strategy} of {self.processes}"]
+        return ", ".join(parts)
+
+
+def quality(scenario: Scenario) -> list[Run]:
+    """The runs of one row, those that say most first."""
+    first = [Run(scenario.name, column) for column in COLUMNS]
+    again = [Run(scenario.name, each, seed) for each in ("LoRA", scenario.second) for seed in SEEDS]
+    return [*first, *(run for run in again if run not in first)]
+
+
+def parity(scenario: Scenario) -> list[Run]:
+    """LoRA in one process, and under each strategy in two."""
+    alone = Run(scenario.name, "LoRA", steps=PARITY_STEPS)
+    shared = [
+        Run(scenario.name, "LoRA", strategy=strategy, processes=2, steps=PARITY_STEPS)
+        for strategy in STRATEGIES.values()
+    ]
+    return [alone, *shared]
+
+
+SHARED_SCENARIO = "chat"
+SHARED_STEPS = 6
+
+
+def sharing() -> list[Run]:
+    """How much memory each process takes: Full under each strategy, DoRA in one and in two."""
+
+    def run(column: str, strategy: str, processes: int) -> Run:
+        return Run(SHARED_SCENARIO, column, SEEDS[0], strategy, processes, SHARED_STEPS)
+
+    return [
+        run("Full", "DataParallel", 2),
+        *(run("Full", strategy, 2) for strategy in STRATEGIES.values()),
+        run("DoRA", "DataParallel", 1),
+        run("DoRA", "DataParallel", 2),
+    ]
+
+
+def all_runs() -> list[Run]:
+    """Every run of the table; quality first, row by row."""
+    runs = [run for scenario in SCENARIOS for run in quality(scenario)]
+    return list(dict.fromkeys(runs))

@@ -1,0 +1,61 @@
+"""Each row of the founding table once, small: its data, its job and its metric go through."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from bench.scenarios import outcome
+from bench.scenarios.__main__ import data
+from bench.scenarios.identity import ROOT
+from bench.scenarios.job import Inputs
+from bench.scenarios.measure import Prepared, measure
+from bench.scenarios.table import SCENARIOS, Run, Scenario
+
+from finetune_trainer.recipe import Recipe
+from finetune_trainer.workspace import Workspace
+from tests.trainer.matrix import train
+from tests.trainer.tiny_models import write_model
+
+LINES = {"train.jsonl": 12, "validation.jsonl": 4}
+
+
+def small(scenario: Scenario, folder: Path) -> Prepared:
+    """The first lines of the example's data, and a model of a few kilobytes."""
+    whole = data(scenario, folder / "whole")
+    (folder / "data").mkdir()
+    for name, count in LINES.items():
+        with (whole / name).open(encoding="utf-8") as lines:
+            (folder / "data" / name).write_text("".join(islice(lines, count)))
+    inputs = Inputs(write_model(folder / "model", max_position_embeddings=512), folder / "data")
+    run = Run(scenario.name, "LoRA")
+    example = ROOT / "examples" / scenario.example
+    return Prepared(scenario, run, example, inputs, folder / "run")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
+def test_a_row_goes_through(scenario: Scenario, tmp_path: Path) -> None:
+    prepared = small(scenario, tmp_path)
+    place = Workspace(tmp_path / "workspace")
+    place.root.mkdir()
+    train(_short(prepared.recipe), place, attempt=1)
+    found = outcome.quality(scenario, prepared.inputs, place)
+    assert found["held_out"] >= LINES["validation.jsonl"]
+    assert set(found["gains"]) == {"base", *scenario.baselines}
+    assert scenario.metric in found["metrics"]
+    assert outcome.trained_parameters(place) > 0
+
+
+def _short(recipe: Recipe) -> Recipe:
+    training = recipe.training.model_copy(update={"max_steps": 2, "warmup_steps": 0})
+    return recipe.model_copy(update={"training": training})
+
+
+def test_a_run_is_measured_in_processes_of_its_own(tmp_path: Path) -> None:
+    prepared = small(SCENARIOS[0], tmp_path)
+    result = measure(prepared, threads=1)
+    assert result.gains["base"].value > 0
+    assert result.steps > 1
+    assert 0 < result.step_seconds < result.seconds
+    assert len(result.peak_bytes) == 1
+    assert result.peak_bytes[0] > 2**27
+    assert result.digest == prepared.digest

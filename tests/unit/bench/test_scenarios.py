@@ -1,0 +1,195 @@
+"""What is made of measured runs: gains, verdicts, the page."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from bench.scenarios import claims
+from bench.scenarios.__main__ import PAGE, RESULTS
+from bench.scenarios.claims import Verdict, of_parity, of_quality, of_resource, table
+from bench.scenarios.gains import gain
+from bench.scenarios.identity import ROOT
+from bench.scenarios.job import Inputs, changed
+from bench.scenarios.page import page
+from bench.scenarios.result import Bounds, Provenance, Result, Results
+from bench.scenarios.table import (
+    CHATBOTS,
+    CLAIMED,
+    COLUMNS,
+    PARITY_STEPS,
+    SCENARIOS,
+    Run,
+    all_runs,
+    parity,
+    quality,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from finetune_trainer.recipe import Metric
+
+CHAT = next(each for each in SCENARIOS if each.name == "chat")
+INPUTS = Inputs(Path("/model"), Path("/data"))
+PROVENANCE = Provenance(commit="c", versions={}, processor="p", cores=2, threads=2, load=0.5)
+
+
+def result(**changes: Any) -> Result:
+    values: dict[str, Any] = {
+        "digest": "d",
+        "data": "x",
+        "provenance": PROVENANCE,
+        "metrics": {"Loss": (5.0, 1.0)},
+        "held_out": 28,
+        "gains": {"base": Bounds(value=4.0, low=3.5, high=4.5)},
+        "baselines": {},
+        "trained_parameters": 100,
+        "peak_bytes": [1000],
+        "seconds": 60.0,
+        "steps": 72,
+        "step_seconds": 1.0,
+        "step_cpu_seconds": 2.0,
+        "losses": [],
+    }
+    return Result.model_validate(values | changes)
+
+
+SCORES = arrays(
+    np.float64,
+    st.tuples(st.integers(2, 12), st.just(2)),
+    elements=st.floats(0.5, 8.0),
+)
+
+
+@settings(max_examples=10)  # each resamples thousands of times
+@given(SCORES)
+def test_nothing_is_gained_over_itself(rows: Any) -> None:
+    found = gain(Metric.LOSS, rows, rows)
+    assert (found.value, found.low, found.high) == (0, 0, 0)
+
+
+@settings(max_examples=10)  # each resamples thousands of times
+@given(SCORES)
+def test_a_lower_loss_on_every_example_is_a_certain_gain(rows: Any) -> None:
+    better = rows * [0.5, 1.0]
+    found = gain(Metric.LOSS, better, rows)
+    assert found.low > 0
+    back = gain(Metric.LOSS, rows, better)
+    assert (back.value, back.low, back.high) == pytest.approx(
+        (-found.value, -found.high, -found.low)
+    )
+
+
+def test_scores_of_other_examples_are_refused() -> None:
+    with pytest.raises(ValueError, match="not scores of the same examples"):
+        gain(Metric.LOSS, np.ones((3, 2)), np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_columns_differ_in_the_method_alone(column: str) -> None:
+    job = yaml.safe_load((ROOT / "examples/chat/job.yaml").read_text())
+    made = changed(job, CHAT, Run("chat", column, seed=2), INPUTS)["spec"]
+    method = made["method"]
+    assert method["type"] == COLUMNS[column]["method"]["type"]
+    if method["type"] in ("LoRA", "DoRA"):
+        assert method[method["type"].lower()] == job["spec"]["method"]["lora"]
+    assert made["training"]["seed"] == 2
+    assert made["dataset"]["validation"] == [{"storageUri": "file:///data/validation.jsonl"}]
+    same = ("task", "training.epochs", "training.maxLength", "training.tokensPerBatch")
+    for name in same:
+        assert _member(made, name) == _member(job["spec"], name)
+
+
+def _member(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        value = value[part]
+    return value
+
+
+def test_every_run_has_a_name_of_its_own() -> None:
+    runs = all_runs()
+    assert len({run.name for run in runs}) == len(runs)
+
+
+def test_lora_and_one_more_method_have_three_seeds() -> None:
+    for scenario in SCENARIOS:
+        seeds = [run.column for run in quality(scenario)]
+        assert {seeds.count("LoRA"), seeds.count(scenario.second)} == {3}
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ([{"base": 0.1}, {"base": 0.2}], Verdict.HOLDS),
+        ([{"base": 0.1}, {"base": -0.01}], Verdict.FAILS),
+        ([{"base": 0.1, "majority class": -0.01}], Verdict.FAILS),
+        ([{}], Verdict.FAILS),
+        ([], Verdict.OPEN),
+    ],
+)
+def test_a_claim_holds_when_every_seed_beats_everything(
+    gains: list[dict[str, float]], verdict: Verdict
+) -> None:
+    found = {
+        Run("chat", "LoRA", seed).name: result(
+            gains={name: Bounds(value=1, low=low, high=2) for name, low in each.items()}
+        )
+        for seed, each in enumerate(gains, start=1)
+    }
+    assert of_quality(CHATBOTS, "LoRA", found).verdict is verdict
+
+
+@pytest.mark.parametrize(("off", "verdict"), [(5e-5, Verdict.HOLDS), (2e-4, Verdict.FAILS)])
+def test_a_strategy_has_to_compute_the_same(off: float, verdict: Verdict) -> None:
+    alone, zero2, _ = parity(CHAT)
+    losses = [2.0] * PARITY_STEPS
+    found = {
+        alone.name: result(losses=losses),
+        zero2.name: result(losses=[*losses[1:], 2.0 + off]),
+    }
+    assert of_parity(CHAT, "ZeRO2", found) == pytest.approx(off)
+    assert of_quality(CHATBOTS, "DeepSpeed", found).verdict is verdict
+    assert of_quality(CHATBOTS, "ZeRO", found).verdict is Verdict.OPEN
+
+
+@pytest.mark.parametrize(
+    ("taken", "verdict"), [(900, Verdict.HOLDS), (990, Verdict.FAILS), (1500, Verdict.FAILS)]
+)
+def test_less_means_clearly_less_than_full(taken: int, verdict: Verdict) -> None:
+    memory = next(each for each in claims.RESOURCES if each.row == "less memory")
+    found = {
+        Run("chat", "QLoRA").name: result(peak_bytes=[taken]),
+        Run("chat", "Full").name: result(peak_bytes=[1000]),
+    }
+    assert of_resource(memory, "QLoRA", found).verdict is verdict
+
+
+def test_what_is_not_measured_is_not_claimed_to_be() -> None:
+    verdicts = {cell.verdict for _, cells in table({}) for cell in cells}
+    assert verdicts == {Verdict.OPEN}
+    assert all(len(cells) == len(CLAIMED) for _, cells in table({}))
+
+
+def test_a_failed_claim_is_shown_as_failed() -> None:
+    found = {
+        Run("chat", "LoRA").name: result(gains={"base": Bounds(value=0.1, low=-0.1, high=0.3)})
+    }
+    text = page(found)
+    assert "yes: **fails**" in text
+    assert "| **no** |" in text
+
+
+def test_results_survive_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "scenarios.json"
+    Results(path).put("chat, LoRA, seed 1", result())
+    Results(path).put("chat, DoRA, seed 1", result(steps=3))
+    assert {name: each.steps for name, each in Results(path).found.items()} == {
+        "chat, DoRA, seed 1": 3,
+        "chat, LoRA, seed 1": 72,
+    }
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    assert PAGE.read_text() == page(Results(RESULTS).found), "make it again: make scenarios"
