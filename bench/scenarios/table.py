@@ -78,6 +78,15 @@ SCENARIOS = (
         rates=_SMOLLM2_RATES,
         second="DoRA",
     ),
+    Scenario(
+        name="small-talk",
+        row=CHATBOTS,
+        title="A chat that talks as people do",
+        example="small-talk",
+        metric=Metric.LOSS,
+        rates=_SMOLLM2_RATES,
+        second="PEFT",
+    ),
 )
 
 
