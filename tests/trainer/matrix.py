@@ -30,8 +30,15 @@ from finetune_trainer.engine.state import load_weights
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.world import World
 from finetune_trainer.methods import METHODS
-from finetune_trainer.recipe import Initialization, Optimizer, Precision, QuantizationType, Recipe
-from finetune_trainer.rules import problems
+from finetune_trainer.recipe import (
+    Initialization,
+    Optimizer,
+    Precision,
+    QuantizationType,
+    Recipe,
+    Task,
+)
+from finetune_trainer.rules import TASK_METRICS, problems
 from finetune_trainer.workspace import Workspace
 from tests.trainer.recipes import CONVERSATIONS, recipe, workspace
 from tests.trainer.tiny_models import write_model
@@ -67,6 +74,9 @@ TASK_DATA: dict[str, list[Any]] = {
     "Instruction": _INSTRUCTIONS,
     "QuestionAnswering": [
         {"question": each["instruction"], "answer": each["output"]} for each in _INSTRUCTIONS
+    ],
+    "Translation": [
+        {"source": each["instruction"], "target": each["output"]} for each in _INSTRUCTIONS
     ],
     "Completion": [{"text": each["instruction"] + each["output"]} for each in _INSTRUCTIONS],
 }
@@ -110,6 +120,7 @@ class Cell:
                 "optimizer": self.optimizer,
             },
             "checkpoint": {"intervalSteps": 2, "keep": 2},
+            "evaluation": {"metrics": TASK_METRICS[Task(self.task)]},
         }
 
     def __str__(self) -> str:

@@ -31,6 +31,7 @@ _RECIPE: dict[str, Any] = {
     },
     "compute": {"device": "CPU", "nodes": 1, "gpusPerNode": 0},
     "checkpoint": {"intervalSteps": 4, "intervalSeconds": 3600, "keep": 2},
+    "evaluation": {"maxNewTokens": 4, "generatedExamples": 4, "shownExamples": 2},
 }
 
 CONVERSATIONS = [

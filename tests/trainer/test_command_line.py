@@ -14,6 +14,7 @@ from finetune_operator import cli
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.inspect_data import histogram
 from finetune_trainer.report.metrics_log import MetricsLog
+from finetune_trainer.report.scores import ScoresFile
 from tests.trainer.recipes import CONVERSATIONS, write_lines
 
 TIMEOUT = 180.0
@@ -72,7 +73,9 @@ def test_interrupted_and_run_again(tiny_model: Path, tmp_path: Path) -> None:
     assert {"adapter_model.safetensors", "report.html"} <= {
         path.name for path in (tmp_path / "run" / "output" / "adapter").iterdir()
     }
-    assert (tmp_path / "run" / "output" / "evaluation.json").exists()  # the base of attempt 1
+    scores = (tmp_path / "run" / "output" / "evaluation.json").read_bytes()
+    (answers,) = ScoresFile.model_validate_json(scores).answers  # the base's are of attempt 1
+    assert answers.prompt.startswith("user\nWhat comes after")
     measured = MetricsLog(tmp_path / "run" / "metrics.jsonl").read()
     assert [point.step for point in measured] == [0, *range(1, 61), 60]
     assert {point.attempt for point in measured} == {1, 2}

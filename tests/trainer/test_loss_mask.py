@@ -85,6 +85,28 @@ def test_an_answer_to_a_question_about_a_text(family: tuple[Any, str]) -> None:
     assert "Ada wrote it.\n\nWho?" in tokenizer.decode(example.ids[~example.supervised])
 
 
+@pytest.mark.parametrize(
+    ("languages", "request_"),
+    [
+        ({}, "Translate:"),
+        ({"targetLanguage": "English"}, "Translate into English:"),
+        (
+            {"sourceLanguage": "German", "targetLanguage": "English"},
+            "Translate from German into English:",
+        ),
+    ],
+)
+def test_a_translation_names_its_languages(
+    smollm2: Path, languages: dict[str, str], request_: str
+) -> None:
+    tokenizer = FAMILIES["SmolLM2"].tokenizer(smollm2)
+    made = recipe(task="Translation", translation=languages)
+    encode = TASKS[made.task].prepare(tokenizer, made, [])
+    (example,) = encode(Record(columns=ColumnValues(source="Guten Tag", target="Good day")))
+    assert said(tokenizer, example) == ["Good day<|im_end|>"]
+    assert f"user\n{request_}\n\nGuten Tag<|im_end|>" in tokenizer.decode(example.ids)
+
+
 def test_text_is_learned_whole_with_its_end(family: tuple[Any, str]) -> None:
     tokenizer, _ = family
     record = TextLine(text="Once upon a time there was a test.").record()

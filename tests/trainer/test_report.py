@@ -8,6 +8,7 @@ import pytest
 
 from finetune_trainer.manifest import Evaluation, Lengths
 from finetune_trainer.recipe import Metric
+from finetune_trainer.report.answers import AnswersOfBoth
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.report.page import Data, Report, render
 from finetune_trainer.report.scores import Scores, ScoresFile, ScoresOfBoth, gain, interval
@@ -32,7 +33,10 @@ def report(measured: list[Point], name: str = "tiny") -> Report:
                     base=Scores(rows=[[2.0, 1.0], [3.0, 1.0]]),
                     tuned=Scores(rows=[[1.0, 1.0], [1.5, 1.0]]),
                 )
-            }
+            },
+            answers=[
+                AnswersOfBoth(prompt="Who <b>?", reference="Ada", base="\x1b[0m&\ud800", tuned="")
+            ],
         ),
         data=Data(
             format="OpenAIChat",
@@ -66,6 +70,9 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
         "median 40",
     ):
         assert shown in text
+    (answers,) = root.findall(".//table[@class='answers']")
+    shown = [" ".join(row.itertext()) for row in answers.iter("tr")]
+    assert shown == ["base \ufffd[0m&\ufffd", "tuned nothing", "in the data Ada"]
     assert len(root.findall(".//svg")) == 3
     for drawing in root.iter("svg"):
         assert drawing.get("role") == "img"

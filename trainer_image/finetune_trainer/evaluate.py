@@ -3,18 +3,26 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.chat_template import ChatTemplate
+from finetune_trainer.data.examples import Example, Tokens
 from finetune_trainer.data.packing import pack, share
+from finetune_trainer.engine.generation import answer, batches
 from finetune_trainer.engine.world import World
 from finetune_trainer.metrics import Rows
+from finetune_trainer.recipe import Evaluation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_BATCH_TOKENS = 4096
+"""A batch holds no fewer tokens, so that small models are not asked one question at a time."""
+_ROWS_OF_A_BATCH = 4
+"""Keys and values of so many rows need less memory than the training of one."""
 
 AnyExample = TypeVar("AnyExample", bound=Example)
 
@@ -27,6 +35,7 @@ class Judge:
     autocast: AbstractContextManager[object]
     max_length: int
     tokenizer: "PreTrainedTokenizerBase"
+    settings: Evaluation
 
     def score(
         self,
@@ -51,3 +60,47 @@ class Judge:
             for members in share(packs, self.world.rank, self.world.size):
                 found[list(members)] = list(scores([examples[index] for index in members]))
         return np.array(self.world.sum(found.ravel().tolist())).reshape(found.shape)
+
+    def answers(self, model: torch.nn.Module, prompts: Sequence[Tokens]) -> list[str]:
+        """What the model says after each prompt, on every process.
+
+        Batches are made before they are shared, so that the number of processes changes nothing.
+        """
+        ends = _end_tokens(model, self.tokenizer)
+        most = self.settings.max_new_tokens
+        # Texts travel as numbers: 0 is no token, all others are one higher than they are.
+        found = np.zeros((len(prompts), most))
+        capacity = max(_BATCH_TOKENS, _ROWS_OF_A_BATCH * self.max_length)
+        made = batches([len(each) for each in prompts], most, capacity)
+        model.eval()
+        with self.autocast:
+            for members in share(made, self.world.rank, self.world.size):
+                written = answer(
+                    model,
+                    [prompts[index] for index in members],
+                    max_new_tokens=most,
+                    end_tokens=ends,
+                    device=self.world.device,
+                )
+                for index, tokens in zip(members, written, strict=True):
+                    found[index, : len(tokens)] = tokens + 1
+        everywhere = np.array(self.world.sum(found.ravel().tolist())).reshape(found.shape)
+        return [self.text(row[row > 0].astype(np.int64) - 1) for row in everywhere]
+
+    def text(self, tokens: Tokens) -> str:
+        """As people read it: without special tokens and blanks at the ends."""
+        return str(self.tokenizer.decode(tokens.tolist(), skip_special_tokens=True)).strip()
+
+
+def _end_tokens(model: Any, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """What ends an answer: the tokenizer's end token, those that the model itself names, and that
+    of the chat template.
+
+    Raises:
+        ConfigurationError: the chat template has none.
+    """
+    named = model.generation_config.eos_token_id
+    found = [tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])]
+    if tokenizer.chat_template:
+        found.append(tokenizer.convert_tokens_to_ids(ChatTemplate(tokenizer).end_token))
+    return list(dict.fromkeys(int(each) for each in found if each is not None))

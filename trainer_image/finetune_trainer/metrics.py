@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from finetune_trainer import answer_metrics
 from finetune_trainer.recipe import Metric
 
 Rows = NDArray[np.float64]
@@ -23,8 +24,13 @@ def mean(sums: Rows) -> NDArray[np.float64]:
 
 METRICS: dict[Metric, Callable[[Rows], NDArray[np.float64]]] = {
     Metric.LOSS: mean,
+    Metric.EXACT_MATCH: mean,
+    Metric.F1: mean,
+    Metric.CHRF: answer_metrics.chrf,
+    Metric.BLEU: answer_metrics.bleu,
 }
-"""From sums, shape (…, columns), to values, shape (…). Loss is in nats per unit of weight."""
+"""From sums, shape (…, columns), to values, shape (…). Loss is in nats per unit of weight,
+ExactMatch and F1 are from 0 to 1, ChrF and BLEU from 0 to 100."""
 
 
 def value(metric: Metric, rows: Rows) -> float:

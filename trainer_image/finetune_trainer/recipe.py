@@ -26,12 +26,17 @@ class Task(StrEnum):
     INSTRUCTION = "Instruction"
     COMPLETION = "Completion"
     QUESTION_ANSWERING = "QuestionAnswering"
+    TRANSLATION = "Translation"
 
 
 class Metric(StrEnum):
     """What is measured on held-out data: see metrics.py."""
 
     LOSS = "Loss"
+    EXACT_MATCH = "ExactMatch"
+    F1 = "F1"
+    CHRF = "ChrF"
+    BLEU = "BLEU"
 
     @property
     def lower_is_better(self) -> bool:
@@ -154,6 +159,8 @@ class Columns(_Frozen):
     question: str | None = None
     answer: str | None = None
     context: str | None = None
+    source: str | None = None
+    target: str | None = None
 
     def named(self) -> dict[str, str]:
         """Keys by role, of the roles that were given."""
@@ -360,6 +367,19 @@ class Evaluation(_Frozen):
 
     metrics: list[Metric] = Field(default_factory=lambda: [Metric.LOSS])
     """Loss is measured always."""
+    max_new_tokens: int = Field(default=128, ge=1, le=4096)
+    """Tokens of an answer that the model writes itself, at most."""
+    generated_examples: int = Field(default=200, ge=1, le=1_000_000)
+    """Held-out examples that are answered for the metrics of answers, at most."""
+    shown_examples: int = Field(default=10, ge=0, le=100)
+    """Held-out examples of which the report shows the answers."""
+
+
+class Translation(_Frozen):
+    """What the prompt of task Translation names; empty is not named."""
+
+    source_language: str = ""
+    target_language: str = ""
 
 
 class Recipe(_Frozen):
@@ -368,6 +388,7 @@ class Recipe(_Frozen):
     job: JobIdentity
     model: Model
     task: Task
+    translation: Translation = Translation()
     dataset: Dataset
     method: Method
     quantization: Quantization = Quantization()

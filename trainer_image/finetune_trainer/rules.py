@@ -14,6 +14,7 @@ from finetune_trainer.recipe import (
     Metric,
     Recipe,
     Task,
+    Translation,
 )
 
 TASK_FORMATS = {
@@ -26,6 +27,7 @@ TASK_FORMATS = {
         DatasetFormat.OPENAI_CHAT,
         DatasetFormat.SHARE_GPT,
     ),
+    Task.TRANSLATION: (DatasetFormat.COLUMNS,),
 }
 """The formats a task can be learned from, the usual one first."""
 
@@ -44,6 +46,7 @@ class Roles:
 
 TASK_COLUMNS = {
     Task.QUESTION_ANSWERING: Roles(("question", "answer"), ("context",)),
+    Task.TRANSLATION: Roles(("source", "target")),
 }
 """Of each task that can be learned from format Columns."""
 
@@ -51,7 +54,8 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.CHAT: (Metric.LOSS,),
     Task.INSTRUCTION: (Metric.LOSS,),
     Task.COMPLETION: (Metric.LOSS,),
-    Task.QUESTION_ANSWERING: (Metric.LOSS,),
+    Task.QUESTION_ANSWERING: (Metric.LOSS, Metric.EXACT_MATCH, Metric.F1),
+    Task.TRANSLATION: (Metric.LOSS, Metric.CHRF, Metric.BLEU),
 }
 """What can be measured of a task; all of it is, unless evaluation.metrics says otherwise."""
 
@@ -71,6 +75,7 @@ def problems(recipe: Recipe) -> list[str]:
         *_batch(recipe),
         *_weight_decay(recipe),
         *_metrics(recipe),
+        *_translation(recipe),
     ]
 
 
@@ -123,6 +128,14 @@ def metric_refused(task: Task, metric: Metric) -> str:
         f"evaluation.metrics {metric} cannot be measured of task {task}: "
         f"choose from {', '.join(TASK_METRICS[task])}"
     )
+
+
+TRANSLATION_REFUSED = "translation is used with task Translation only: remove it"
+
+
+def _translation(recipe: Recipe) -> Iterator[str]:
+    if recipe.task is not Task.TRANSLATION and recipe.translation != Translation():
+        yield TRANSLATION_REFUSED
 
 
 def _rank(recipe: Recipe) -> Iterator[str]:

@@ -30,6 +30,11 @@ class Columns(ApiModel):
     context: ColumnKey | None = None
     """Key of the text that a question is about, for QuestionAnswering. Absent: "context", which a
     line may do without."""
+    source: ColumnKey | None = None
+    """Key of the text to translate, for Translation. Absent: "source"."""
+    target: ColumnKey | None = None
+    """Key of the translation, for Translation: text, or a list of texts of which each is right and
+    the first is learned. Absent: "target"."""
 
 
 class Dataset(ApiModel):

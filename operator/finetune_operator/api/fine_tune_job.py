@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
-from finetune_operator.api.cel import Rule, rules
+from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.compute import Checkpoint, Compute, Restarts
 from finetune_operator.api.dataset import Columns, Dataset
+from finetune_operator.api.evaluation import Evaluation
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.api.method import Method, Quantization
 from finetune_operator.api.output import Output, Publish
@@ -17,11 +18,14 @@ from finetune_operator.api.sources import ModelSource
 from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
 from finetune_trainer.combinations import INITIALIZATION, METHOD, PUBLISH, QUANTIZATION, REFUSALS
-from finetune_trainer.recipe import DatasetFormat, Task
+from finetune_trainer.recipe import DatasetFormat, Metric, Task
 from finetune_trainer.rules import (
     TASK_FORMATS,
+    TASK_METRICS,
+    TRANSLATION_REFUSED,
     WITHOUT_WEIGHT_DECAY,
     format_refused,
+    metric_refused,
     role_refused,
     tasks_with,
     weight_decay_refused,
@@ -53,6 +57,19 @@ def _task_and_columns() -> Iterator[Rule]:
         )
 
 
+def _task_and_metrics() -> Iterator[Rule]:
+    """A rule for each metric that a task does not have."""
+    for task, metrics in TASK_METRICS.items():
+        for metric in Metric:
+            if metric not in metrics:
+                yield Rule(
+                    f"self.task != '{task}' || !has(self.evaluation.metrics)"
+                    f" || !('{metric}' in self.evaluation.metrics)",
+                    metric_refused(task, metric),
+                    field=".evaluation.metrics",
+                )
+
+
 _CHOSEN = {
     METHOD: "self.method.type",
     QUANTIZATION: "self.quantization.type",
@@ -74,6 +91,23 @@ def _combinations() -> Iterator[Rule]:
                 refusal.message(excluded),
                 field=f".{refusal.other}",
             )
+
+
+Language = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    Matches(r"^[^\x00-\x1f]+$", "must be the name of a language on one line, such as German"),
+]
+
+
+class Translation(ApiModel):
+    """The prompt is `Translate from SOURCE into TARGET:`, a blank line, and the text; a language
+    that is not given is not named."""
+
+    source_language: Language | None = None
+    """Such as German. Absent: not named."""
+    target_language: Language | None = None
+    """Such as English. Absent: not named."""
 
 
 class FineTuneJobSpec(ApiModel):
@@ -119,6 +153,12 @@ class FineTuneJobSpec(ApiModel):
             *_combinations(),
             *_task_and_format(),
             *_task_and_columns(),
+            *_task_and_metrics(),
+            Rule(
+                f"self.task == '{Task.TRANSLATION}' || !has(self.translation)",
+                TRANSLATION_REFUSED,
+                field=".translation",
+            ),
         )
     )
 
@@ -128,8 +168,11 @@ class FineTuneJobSpec(ApiModel):
     """The base model."""
     task: Task
     """What the model is taught: Chat (conversations; every turn of the assistant), Instruction
-    (an instruction and its answer), Completion (plain text, every token) or QuestionAnswering (a
-    question, if need be with the text that it is about, and a short answer)."""
+    (an instruction and its answer), Completion (plain text, every token), QuestionAnswering (a
+    question, if need be with the text that it is about, and a short answer) or Translation (a text
+    and the same in another language)."""
+    translation: Translation | None = None
+    """What the prompt of task Translation names. Absent: no language."""
     dataset: Dataset
     """What it learns from and is measured on."""
     method: Method = Method()
@@ -144,6 +187,8 @@ class FineTuneJobSpec(ApiModel):
     """What is lost at most when a pod is killed."""
     restarts: Restarts = Restarts()
     """How often training starts again by itself."""
+    evaluation: Evaluation = Evaluation()
+    """How the result is measured."""
     output: Output
     """The image that the result is pushed as."""
     publish: Publish = Publish()

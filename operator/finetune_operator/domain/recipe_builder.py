@@ -17,6 +17,7 @@ from finetune_operator.api.method import (
 from finetune_operator.api.training import Training
 from finetune_trainer import recipe
 from finetune_trainer.recipe import Device, MethodType, Recipe
+from finetune_trainer.rules import TASK_METRICS
 
 DEFAULT_LEARNING_RATE = {
     MethodType.LORA: "2e-4",
@@ -47,6 +48,9 @@ def build_recipe(job: FineTuneJob, device: Device) -> Recipe:
         ),
         model=recipe.Model(storage_uri=spec.model.storage_uri, revision=spec.model.revision or ""),
         task=spec.task,
+        translation=recipe.Translation.model_validate(
+            spec.translation.to_dict() if spec.translation else {}
+        ),
         dataset=_dataset(spec.dataset),
         method=_method(spec.method),
         quantization=recipe.Quantization(type=spec.quantization.type),
@@ -60,6 +64,12 @@ def build_recipe(job: FineTuneJob, device: Device) -> Recipe:
             interval_steps=spec.checkpoint.interval_steps,
             interval_seconds=spec.checkpoint.interval_seconds,
             keep=spec.checkpoint.keep,
+        ),
+        evaluation=recipe.Evaluation(
+            metrics=list(spec.evaluation.metrics or TASK_METRICS[spec.task]),
+            max_new_tokens=spec.evaluation.max_new_tokens,
+            generated_examples=spec.evaluation.generated_examples,
+            shown_examples=spec.evaluation.shown_examples,
         ),
     )
 

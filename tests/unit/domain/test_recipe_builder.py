@@ -32,12 +32,13 @@ def test_the_least_job_leaves_nothing_open() -> None:
         "job": {"namespace": "ml", "name": "support", "generation": 3},
         "model": {"storageUri": "hf://owner/name", "revision": ""},
         "task": "Chat",
+        "translation": {"sourceLanguage": "", "targetLanguage": ""},
         "dataset": {
             "train": [{"storageUri": "pvc://data/train.jsonl"}],
             "validation": [],
             "validationFraction": 0.05,
             "format": "Auto",
-            "columns": {"question": None, "answer": None, "context": None},
+            "columns": dict.fromkeys(["question", "answer", "context", "source", "target"]),
         },
         "method": {
             "type": "LoRA",
@@ -80,7 +81,12 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "activationCheckpointing": False,
         },
         "checkpoint": {"intervalSteps": 50, "intervalSeconds": 600, "keep": 2},
-        "evaluation": {"metrics": ["Loss"]},
+        "evaluation": {
+            "metrics": ["Loss"],
+            "maxNewTokens": 128,
+            "generatedExamples": 200,
+            "shownExamples": 10,
+        },
     }
     assert problems(recipe()) == []
 
@@ -179,6 +185,25 @@ def test_keys_of_columns_are_obeyed() -> None:
     )
     assert made.dataset.columns.named() == columns
     assert problems(made) == []
+
+
+def test_every_field_of_evaluation_is_obeyed() -> None:
+    given = {
+        "metrics": ["F1"],
+        "maxNewTokens": 5,
+        "generatedExamples": 6,
+        "shownExamples": 0,
+    }
+    made = recipe(task="QuestionAnswering", evaluation=given)
+    assert made.evaluation.model_dump(mode="json") == given
+    every = recipe(task="QuestionAnswering").evaluation.metrics
+    assert every == ["Loss", "ExactMatch", "F1"]
+
+
+def test_languages_are_named() -> None:
+    languages = {"sourceLanguage": "German", "targetLanguage": "English"}
+    made = recipe(task="Translation", translation=languages)
+    assert made.translation.model_dump(mode="json") == languages
 
 
 def test_gpus_count_on_gpu_only() -> None:

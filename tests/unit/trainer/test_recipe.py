@@ -71,6 +71,14 @@ def test_a_bad_recipe_names_each_field(tmp_path: Path) -> None:
             {"task": "Completion", "dataset": {"columns": {"question": "q"}}},
             "dataset.columns.question is used with task QuestionAnswering only",
         ),
+        (
+            {"translation": {"targetLanguage": "German"}},
+            "translation is used with task Translation only",
+        ),
+        (
+            {"evaluation": {"metrics": ["F1"]}},
+            "evaluation.metrics F1 cannot be measured of task Chat: choose from Loss",
+        ),
         ({"training": {"warmupSteps": 12}}, "training.warmupSteps 12 leaves none of the 12"),
         (
             {"training": {"weightDecay": 0.1}, "method": {"type": "IA3", "lora": None, "ia3": {}}},

@@ -1,13 +1,20 @@
 """Examples, and what they look like in numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune_trainer.manifest import Lengths
+
+Tokens = NDArray[np.int64]
+"""Token ids, shape (length,)."""
+
+
+_BEGINNING = 32
+"""Tokens of a text from which the model is asked to go on."""
 
 
 class Example(Protocol):
@@ -37,8 +44,7 @@ class Example(Protocol):
 class TokensExample:
     """One document of tokens."""
 
-    ids: NDArray[np.int64]
-    """Token ids, shape (length,)."""
+    ids: Tokens
     supervised: NDArray[np.bool_]
     """Which tokens the model is to say, shape (length,); the loss is taken on these only."""
 
@@ -59,9 +65,25 @@ class TokensExample:
     def content(self) -> bytes:
         return self.ids.tobytes()
 
-    def cut(self, length: int) -> "TokensExample":
+    def cut(self, length: int) -> Self:
         """The first `length` tokens."""
-        return TokensExample(self.ids[:length], self.supervised[:length])
+        return replace(self, ids=self.ids[:length], supervised=self.supervised[:length])
+
+    def asked(self) -> tuple[Tokens, Tokens]:
+        """What the model is asked to go on from, and what it is to say then: its first answer, or
+        the rest of a text of which everything is learned."""
+        begin = int(np.argmax(self.supervised)) or min(_BEGINNING, len(self.ids) // 2)
+        after = np.flatnonzero(~self.supervised[begin:])
+        end = begin + int(after[0]) if len(after) else len(self.ids)
+        return self.ids[:begin], self.ids[begin:end]
+
+
+@dataclass(frozen=True)
+class AnsweredExample(TokensExample):
+    """A question and its answer."""
+
+    answers: tuple[str, ...]
+    """Every text that would be right."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +121,12 @@ def limit(examples: Sequence[Example], max_length: int) -> Examples:
         truncated=sum(example.length > max_length for example in examples),
         dropped=len(cut) - len(kept),
     )
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """Indices of at most `wanted` of `count` things, from all over them."""
+    chosen = min(count, wanted)
+    return [index * count // chosen for index in range(chosen)]
 
 
 def _percentile(ordered: Sequence[int], percent: int) -> int:

@@ -26,12 +26,13 @@ from finetune_trainer.methods import METHODS
 from finetune_trainer.metrics import value
 from finetune_trainer.objectives import OBJECTIVES
 from finetune_trainer.recipe import Metric, Precision, Recipe
+from finetune_trainer.report.answers import side_by_side
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.report.scores import (
     Scores,
     ScoresFile,
-    ScoresOfBase,
     ScoresOfBoth,
+    ScoresOfModel,
     read_scores,
 )
 from finetune_trainer.workspace import Workspace, locate, write_durably
@@ -85,9 +86,8 @@ def run(
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:
         # Before the method changes it: not every method starts as the base model itself.
-        scores = _measure(loaded, recipe, prepared, around, precision, step=0)
+        kept = _measure(loaded, recipe, prepared, around, precision, step=0)
         if world.leads:
-            kept = ScoresOfBase(metrics=scores)
             write_durably(workspace.base_scores, kept.model_dump_json().encode())
     model = method.apply(loaded, recipe)
     template = template.model_copy(update={"attempt": attempt})
@@ -167,8 +167,8 @@ def _measure(
     precision: Precision,
     *,
     step: int,
-) -> dict[Metric, Scores]:
-    """Every metric on the held-out data."""
+) -> ScoresOfModel:
+    """Every metric on the held-out data, and some answers."""
     examples = prepared.dataset.validation
     if examples is None:
         raise TypeError("nothing is held out")
@@ -178,28 +178,33 @@ def _measure(
         autocast(precision, around.world.device),
         prepared.plan.max_length,
         prepared.dataset.tokenizer,
+        recipe.evaluation,
     )
     wanted = recipe.evaluation.metrics
-    found = OBJECTIVES[recipe.task].measure(model, examples.examples, wanted, judge)
+    objective = OBJECTIVES[recipe.task]
+    found = objective.measure(model, examples.examples, wanted, judge)
     loss = value(Metric.LOSS, found[Metric.LOSS])
     _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
     if around.world.leads:
         point = Point(step=step, attempt=around.attempt, validation_loss=loss)
         around.metrics.append(point, durably=True)
     log.info("held-out loss at step %d: %.4f", step, loss)
-    return {metric: Scores(rows=rows.tolist()) for metric, rows in found.items()}
+    return ScoresOfModel(
+        metrics={metric: Scores(rows=rows.tolist()) for metric, rows in found.items()},
+        answers=objective.answers(model, examples.examples, judge),
+    )
 
 
-def _compared(base: ScoresOfBase | None, tuned: dict[Metric, Scores]) -> ScoresFile | None:
+def _compared(base: ScoresOfModel | None, tuned: ScoresOfModel) -> ScoresFile | None:
     """None where an attempt of an older version has not left what the base model scored."""
     if base is None:
         return None
     both = {
         metric: ScoresOfBoth(base=base.metrics[metric], tuned=scores)
-        for metric, scores in tuned.items()
+        for metric, scores in tuned.metrics.items()
         if metric in base.metrics
     }
-    return ScoresFile(metrics=both)
+    return ScoresFile(metrics=both, answers=side_by_side(base.answers, tuned.answers))
 
 
 def _evaluation(scores: ScoresFile) -> Evaluation:

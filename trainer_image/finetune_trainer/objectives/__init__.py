@@ -4,6 +4,7 @@ Several tasks may have one objective. Apart from tasks/, because all of it needs
 longer to load than `check` may take.
 """
 
+from finetune_trainer.objectives.answer import AnswerObjective
 from finetune_trainer.objectives.causal import CausalObjective
 from finetune_trainer.objectives.objective import Objective, Row
 from finetune_trainer.recipe import Task
@@ -14,5 +15,6 @@ OBJECTIVES: dict[Task, Objective] = {
     Task.CHAT: CausalObjective(),
     Task.INSTRUCTION: CausalObjective(),
     Task.COMPLETION: CausalObjective(),
-    Task.QUESTION_ANSWERING: CausalObjective(),
+    Task.QUESTION_ANSWERING: AnswerObjective(),
+    Task.TRANSLATION: AnswerObjective(),
 }

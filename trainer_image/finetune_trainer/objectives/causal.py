@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from finetune_trainer.data.examples import TokensExample
+from finetune_trainer.data.examples import TokensExample, evenly
 from finetune_trainer.engine.loss import summed_loss, token_losses
 from finetune_trainer.engine.rows import Row, make_row
 from finetune_trainer.metrics import Rows
 from finetune_trainer.recipe import Metric
+from finetune_trainer.report.answers import Answer
 
 if TYPE_CHECKING:
     from finetune_trainer.evaluate import Judge
@@ -39,3 +40,14 @@ class CausalObjective:
             return list(zip(sums, map(float, counts), strict=True))
 
         return {Metric.LOSS: judge.score(model, examples, losses, columns=2)}
+
+    def answers(
+        self, model: torch.nn.Module, examples: Sequence[TokensExample], judge: "Judge"
+    ) -> list[Answer]:
+        wanted = evenly(len(examples), judge.settings.shown_examples)
+        pairs = [examples[index].asked() for index in wanted]
+        said = judge.answers(model, [prompt for prompt, _ in pairs]) if pairs else []
+        return [
+            Answer(prompt=judge.text(prompt), reference=judge.text(reference), answer=text)
+            for (prompt, reference), text in zip(pairs, said, strict=True)
+        ]

@@ -7,6 +7,7 @@ import torch
 
 from finetune_trainer.metrics import Rows
 from finetune_trainer.recipe import Metric
+from finetune_trainer.report.answers import Answer
 
 if TYPE_CHECKING:
     from finetune_trainer.evaluate import Judge
@@ -37,3 +38,9 @@ class Objective(Protocol):
         judge: "Judge",
     ) -> dict[Metric, Rows]:
         """What metrics.py needs of each example: for Loss always, for others when wanted."""
+
+    def answers(
+        self, model: torch.nn.Module, examples: Sequence[Any], judge: "Judge"
+    ) -> list[Answer]:
+        """What the model says of some of the examples, for people to read, on every process;
+        nothing where it makes no text."""

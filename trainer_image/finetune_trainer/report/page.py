@@ -1,5 +1,6 @@
 """The page itself."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +13,9 @@ from finetune_trainer.report.metrics_log import Point
 from finetune_trainer.report.scores import Interval, ScoresFile, gain, interval
 
 NAME = "report.html"
+_SHOWN = 1500
+"""Characters of a text, at most; of a prompt its end."""
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _STYLE = Path(__file__).with_name("style.css")
 
 
@@ -53,6 +57,7 @@ def render(report: Report) -> str:
         f"<header><h1>{escape(title)}</h1>{_summary(report)}</header>",
         *_metrics(report),
         *_curves(report.points),
+        *_answers(report.scores),
         _table("Data", _data(report)),
         _table("Training", _training(report)),
         "<section><h2>Recipe</h2><details><summary>Exactly what was run</summary><pre>"
@@ -184,6 +189,36 @@ def _training(report: Report) -> list[tuple[str, str]]:
         ("attempts", f"{report.attempt}"),
         ("recipe", recipe.digest()),
     ]
+
+
+def _answers(scores: ScoresFile | None) -> list[str]:
+    """A table for each example that was asked for."""
+    if scores is None or not scores.answers:
+        return []
+    shown = "".join(
+        f'<table class="answers"><caption>{_text(each.prompt, end=True)}</caption><tbody>'
+        + "".join(
+            f'<tr><th scope="row">{name}</th><td>{_text(said)}</td></tr>'
+            for name, said in (
+                ("base", each.base),
+                ("tuned", each.tuned),
+                ("in the data", each.reference),
+            )
+        )
+        + "</tbody></table>"
+        for each in scores.answers
+    )
+    return [
+        "<section><h2>Answers</h2><p>To held-out examples, the likeliest token each time, at most "
+        f"evaluation.maxNewTokens of them.</p>{shown}</section>"
+    ]
+
+
+def _text(said: str, *, end: bool = False) -> str:
+    """What a model or the data says: bounded, and without characters that XML has not."""
+    if len(said) > _SHOWN:
+        said = f"… {said[-_SHOWN:]}" if end else f"{said[:_SHOWN]} …"
+    return escape(_NOT_IN_XML.sub("\ufffd", said)) or "<i>nothing</i>"
 
 
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from finetune_trainer.manifest import Message
 from finetune_trainer.metrics import METRICS, Rows, value
 from finetune_trainer.recipe import Metric
+from finetune_trainer.report.answers import Answer, AnswersOfBoth
 
 _SAMPLES = 2000
 _SEED = 0
@@ -32,12 +33,16 @@ class ScoresFile(Message):
     """output/evaluation.json: what the numbers of completion.json are the means of."""
 
     metrics: dict[Metric, ScoresOfBoth]
+    answers: list[AnswersOfBoth] = Field(default_factory=list)
+    """Of evaluation.shownExamples held-out examples, where the task makes text."""
 
 
-class ScoresOfBase(Message):
-    """base-scores.json: kept until the tuned model is measured as well."""
+class ScoresOfModel(Message):
+    """Of one model. Of the base model it is kept, as base-scores.json, until the tuned one is
+    measured as well."""
 
     metrics: dict[Metric, Scores]
+    answers: list[Answer] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,10 @@ class Interval:
     high: float
 
 
-def read_scores(path: Path) -> ScoresOfBase | None:
+def read_scores(path: Path) -> ScoresOfModel | None:
     """None where an attempt of an older version left none."""
     try:
-        return ScoresOfBase.model_validate_json(path.read_bytes())
+        return ScoresOfModel.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
 

@@ -10,6 +10,7 @@ from finetune_trainer.tasks.completion import CompletionTask
 from finetune_trainer.tasks.instruction import InstructionTask
 from finetune_trainer.tasks.question_answering import QuestionAnsweringTask
 from finetune_trainer.tasks.task import Encoder, Task
+from finetune_trainer.tasks.translation import TranslationTask
 
 __all__ = ["TASKS", "Encoder", "Task"]
 
@@ -18,4 +19,5 @@ TASKS: dict[recipe.Task, Task] = {
     recipe.Task.INSTRUCTION: InstructionTask(),
     recipe.Task.COMPLETION: CompletionTask(),
     recipe.Task.QUESTION_ANSWERING: QuestionAnsweringTask(),
+    recipe.Task.TRANSLATION: TranslationTask(),
 }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.chat_template import ChatTemplate
-from finetune_trainer.data.examples import TokensExample
+from finetune_trainer.data.examples import AnsweredExample, TokensExample
 from finetune_trainer.data.formats import Record, Role, Turn
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import Recipe
@@ -45,12 +45,17 @@ class AnswerTask(ABC):
         template = ChatTemplate(tokenizer)
 
         def encode(record: Record) -> list[TokensExample]:
-            return [template.encode(self.turns(record), record.tools)]
+            tokens = template.encode(self.turns(record, recipe), record.tools)
+            return [AnsweredExample(tokens.ids, tokens.supervised, self.right(record))]
 
         return CausalEncoder(encode)
 
+    def right(self, record: Record) -> tuple[str, ...]:
+        """Every answer that would be right, the one to learn first."""
+        return (record.turns[-1].content,)
+
     @abstractmethod
-    def turns(self, record: Record) -> Sequence[Turn]:
+    def turns(self, record: Record, recipe: Recipe) -> Sequence[Turn]:
         """A question and its answer; a system message may come before them.
 
         Raises:
@@ -71,3 +76,8 @@ def one_question(record: Record, task: str) -> Sequence[Turn]:
             "set task: Chat for longer conversations"
         )
     return record.turns
+
+
+def several(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    """One text, or each of several."""
+    return (given,) if isinstance(given, str) else given

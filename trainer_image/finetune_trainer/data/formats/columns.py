@@ -33,7 +33,7 @@ def _shown(value: object) -> str:
     return "empty" if value in ("", [], {}, None) else f"a {type(value).__name__}"
 
 
-REQUIRED: dict[str, Any] = {"answer": _text_or_several}
+REQUIRED: dict[str, Any] = {"answer": _text_or_several, "target": _text_or_several}
 """How the values of a role are read that a line must have, where they are more than text."""
 
 

@@ -48,6 +48,9 @@ class ColumnValues:
     answer: str | tuple[str, ...] = ()
     """Several: each is right, the first is learned."""
     context: str = ""
+    source: str = ""
+    target: str | tuple[str, ...] = ()
+    """As `answer`."""
 
 
 @dataclass(frozen=True)
