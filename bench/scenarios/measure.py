@@ -133,7 +133,7 @@ def _carry_out(commands: Sequence[_Command], workspace: Workspace, work: Path) -
     log = work / "log.txt"
     environment = dict(os.environ) | {"HF_HUB_OFFLINE": "1"}
     started: list[subprocess.Popen[bytes]] = []
-    with log.open("wb") as output, Watch(os.getpid(), workspace.metrics) as watch:
+    with log.open("wb") as output, Watch(workspace.metrics) as watch:
         try:
             for command, own in commands:
                 started.append(

@@ -31,7 +31,7 @@ def quality(scenario: Scenario, inputs: Inputs, workspace: Workspace) -> dict[st
     both = scores.metrics[scenario.metric]
     rows = np.array(both.tuned.rows)
     others = {"base": np.array(both.base.rows)}
-    found = baselines.measured(scenario, inputs, len(rows))
+    found = baselines.measured(scenario, inputs)
     others |= {name: each.rows for name, each in found.items()}
     return {
         "metrics": {

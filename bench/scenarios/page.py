@@ -26,6 +26,7 @@ from bench.scenarios.table import (
     SHARE_OF_FULL,
     STRATEGIES,
     Scenario,
+    all_runs,
 )
 
 _INTRODUCTION = f"""\
@@ -63,7 +64,7 @@ def page(found: Found) -> str:
         _parity(found),
         _resources(found),
         _sharing(found),
-        _measured_with(found.values()),
+        _measured_with([found[run.name] for run in all_runs() if run.name in found]),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -213,8 +214,7 @@ def _sharing(found: Found) -> str:
     return "\n".join(["## Memory of each process", "", *_markdown(head, rows), ""])
 
 
-def _measured_with(results: Iterable[Result]) -> str:
-    every = list(results)
+def _measured_with(every: Sequence[Result]) -> str:
     if not every:
         return ""
     commits = dict.fromkeys(each.provenance.commit for each in every)

@@ -34,9 +34,8 @@ class Steps:
 
 @dataclass
 class Watch:
-    """The tree of processes below `pid`, from entering to leaving."""
+    """The processes that this one has started, and theirs, from entering to leaving."""
 
-    pid: int
     metrics: Path
     """metrics.jsonl of the run: one line for each step."""
     peaks: dict[int, int] = field(default_factory=dict)
@@ -61,7 +60,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._ended.wait(_SECONDS):
-            for pid in descendants(self.pid):
+            for pid in descendants(os.getpid()):
                 try:
                     self._look_at(pid)
                 except (OSError, ValueError, StopIteration):
@@ -77,7 +76,7 @@ class Watch:
 
 
 def descendants(pid: int) -> list[int]:
-    """The process, its children and theirs."""
+    """The children of a process, and theirs."""
     found = [pid]
     for each in found:
         for path in Path(f"/proc/{each}/task").glob("*/children"):
@@ -85,7 +84,7 @@ def descendants(pid: int) -> list[int]:
                 found += map(int, path.read_text().split())
             except OSError:
                 continue
-    return found
+    return found[1:]
 
 
 def resident(pid: int) -> int:
