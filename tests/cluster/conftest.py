@@ -3,7 +3,7 @@
 Run inside the cluster's network namespace: `dev/cluster/devcluster exec -- pytest tests/cluster`
 (`make test` does). The operator is installed once by Helm, as a user does it. Every test gets its
 own namespace, which enforces the restricted Pod Security profile; on failure its objects, events
-and logs are printed; afterwards the namespace must go away.
+and logs are printed; afterwards the namespace must go away, which it does while the next test runs.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.kube import Kube, KubectlError, WaitTimeoutError
+from tests.cluster.kube import Kube, KubectlError
 
 ROOT = Path(__file__).parents[2]
 DEVCLUSTER = ROOT / "dev/cluster/devcluster"
@@ -96,8 +97,40 @@ def operator(cluster: dict[str, Any], images: Path) -> Kube:
     return Kube(OPERATOR_NAMESPACE)
 
 
+class Departures:
+    """Namespaces that are being deleted while other tests run."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def add(self, kube: Kube) -> None:
+        Kube("").delete("namespace", kube.namespace)
+        self._until[kube.namespace] = time.monotonic() + NAMESPACE_GONE_WITHIN
+
+    def wait(self) -> None:
+        """Returns when all are gone; fails with what is left in one that is late."""
+        while self._until:
+            name, until = self._until.popitem()
+            try:
+                left = max(1, until - time.monotonic())
+                Kube("").wait_gone("namespace", name, deadline=left)
+            except (KubectlError, subprocess.TimeoutExpired):
+                dump(Kube(name))
+                raise
+
+
+@pytest.fixture(scope="session")
+def departures(cluster: dict[str, Any]) -> Iterator[Departures]:
+    """At the end of the session every namespace has gone, each in its time."""
+    found = Departures()
+    yield found
+    found.wait()
+
+
 @pytest.fixture
-def bare(request: pytest.FixtureRequest, cluster: dict[str, Any]) -> Iterator[Kube]:
+def bare(
+    request: pytest.FixtureRequest, cluster: dict[str, Any], departures: Departures
+) -> Iterator[Kube]:
     """An own namespace under the restricted profile, with or without an operator."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
     kube = Kube(f"t-{name[:40].strip('-')}-{os.getpid()}")
@@ -114,11 +147,7 @@ def bare(request: pytest.FixtureRequest, cluster: dict[str, Any]) -> Iterator[Ku
     yield kube
     if request.node.stash.get(failed, False):
         dump(kube)
-    try:
-        Kube("").delete("namespace", kube.namespace, wait=NAMESPACE_GONE_WITHIN)
-    except (KubectlError, WaitTimeoutError, subprocess.TimeoutExpired):
-        dump(kube)
-        raise
+    departures.add(kube)
 
 
 @pytest.fixture

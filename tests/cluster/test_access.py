@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import OPERATOR_NAMESPACE
+from tests.cluster.conftest import OPERATOR_NAMESPACE, Departures
 from tests.cluster.kube import Kube
 
 pytestmark = pytest.mark.last
@@ -57,8 +57,9 @@ def uses(event: dict[str, Any]) -> set[Grant]:
 
 
 def test_the_operator_is_granted_exactly_what_it_uses(
-    cluster: dict[str, Any], operator: Kube
+    cluster: dict[str, Any], operator: Kube, departures: Departures
 ) -> None:
+    departures.wait()
     did = used(Path(cluster["auditLog"]))
     assert not granted() - did, "granted and not used by any test"
     assert not did - granted(), "used and granted by another role"

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from finetune_trainer.errors import TrainerError
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.libraries import hide
 from finetune_trainer.termination import failure, write_termination_message
 
 COMMANDS = {
@@ -57,9 +58,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _hide_torch() -> None:
-    """transformers loads torch wherever it finds it, which takes longer than all else that these
-    commands do, and reads tokenizers and configurations as well without."""
-    sys.modules["torch"] = None  # type: ignore[assignment] # so the import system is told
+    """transformers reads tokenizers and configurations as well without, in a fifth of the time."""
+    hide(["torch"])
     os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # it would tell users to install torch
 
 

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> Trained | None:
     kills_before = Cgroup().out_of_memory_kills()
     with tempfile.TemporaryDirectory(prefix="finetune-") as messages:
         workers = _Workers(recipe.compute, Path(messages))
-        command = [sys.executable, "-m", "finetune_trainer.engine.worker"]
+        command = [sys.executable, "-m", "finetune_trainer.engine.start"]
         command += ["--recipe", str(arguments.recipe), "--workspace", str(arguments.workspace)]
         # Blocked before the first child exists, so that no signal is lost in between.
         signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)

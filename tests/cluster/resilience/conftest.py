@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import NAMESPACE_GONE_WITHIN, dump
+from tests.cluster.conftest import Departures, dump
 from tests.cluster.kube import Kube
 from tests.cluster.resilience import machine
 from tests.cluster.resilience.jobs import Sources, push_sources
@@ -20,14 +20,17 @@ def sources(cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="package")
-def second(operator: Kube) -> Iterator[str]:
+def second(operator: Kube, departures: Departures) -> Iterator[str]:
     """The name of a second real node."""
     with machine.second_node() as name:
         yield name
+        departures.wait()  # a node that is gone reports no pod as ended
 
 
 @pytest.fixture(scope="module")
-def shared_kube(request: pytest.FixtureRequest, operator: Kube) -> Iterator[Kube]:
+def shared_kube(
+    request: pytest.FixtureRequest, operator: Kube, departures: Departures
+) -> Iterator[Kube]:
     """One namespace for all tests of a file, under the restricted profile."""
     name = request.node.path.stem.removeprefix("test_").replace("_", "-")
     kube = Kube(f"t-{name}-{os.getpid()}")
@@ -45,4 +48,4 @@ def shared_kube(request: pytest.FixtureRequest, operator: Kube) -> Iterator[Kube
     yield kube
     if request.session.testsfailed > failures:
         dump(kube)
-    Kube("").delete("namespace", kube.namespace, wait=NAMESPACE_GONE_WITHIN)
+    departures.add(kube)

@@ -15,7 +15,8 @@ def room_for_one(node: Object) -> Object:
     """Requests of which a node can hold one but not two."""
     processors = int(float(node["status"]["allocatable"]["cpu"]) * 1000)
     request = {"requests": {"cpu": f"{processors * 6 // 10}m"}}
-    return merged(TWO_NODES, {"spec": {"compute": {"podTemplate": {"resources": request}}}})
+    compute = {"podTemplate": {"resources": request}}
+    return merged(TWO_NODES, {"spec": {"training": {"maxSteps": 20}, "compute": compute}})
 
 
 def trained(kube: Kube, job: str) -> tuple[datetime, datetime]:

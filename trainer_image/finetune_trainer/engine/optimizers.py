@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from bitsandbytes.optim.optimizer import GlobalOptimManager
 
 from finetune_trainer.recipe import Optimizer
 
@@ -20,9 +19,14 @@ _TABLES = {"qmap1": "dynamic", "qmap2": "udynamic"}
 """What the 256 values of 8-bit moments stand for: the same for every parameter and every run."""
 
 
-def forget_earlier_ones() -> None:
+def forget_earlier_ones(optimizer: Optimizer) -> None:
     """bitsandbytes remembers, for the whole process, which parameters stay in 32 bits: by their
     place and by their address, which the next training may use for others."""
+    if optimizer is not Optimizer.ADAMW_8BIT:
+        return
+    # It is loaded by those who use it.
+    from bitsandbytes.optim.optimizer import GlobalOptimManager  # noqa: PLC0415
+
     manager: Any = GlobalOptimManager  # bitsandbytes leaves it untyped
     manager.get_instance().initialize()
 

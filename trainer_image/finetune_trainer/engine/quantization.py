@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 import torch
-from bitsandbytes.nn.modules import Linear4bit
 from transformers import BitsAndBytesConfig
 
 from finetune_trainer.recipe import QuantizationType
@@ -39,6 +38,11 @@ def compute_alike(model: torch.nn.Module) -> None:
     Without gradients, bitsandbytes repacks four-bit weights on processors for a kernel that
     computes in bfloat16 whatever is asked for.
     """
+    if not getattr(model, "is_quantized", False):
+        return
+    # bitsandbytes is loaded by those who quantize.
+    from bitsandbytes.nn.modules import Linear4bit  # noqa: PLC0415
+
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False

@@ -80,7 +80,7 @@ class PackedTrainer(Trainer):
     # What a step is
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        optimizers.forget_earlier_ones()
+        optimizers.forget_earlier_ones(self._recipe.training.optimizer)
         optimizer = super().create_optimizer(model)
         method = METHODS[self._recipe.method.type]
         set_rates(optimizer, self._trained_model, method.rates(self._trained_model, self._recipe))

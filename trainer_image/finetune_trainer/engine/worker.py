@@ -1,4 +1,4 @@
-"""`python -m finetune_trainer.engine.worker`: one training process, started by the launcher."""
+"""One training process, started by the launcher through engine/start.py."""
 
 import argparse
 import logging
@@ -65,7 +65,3 @@ def _run(recipe_path: Path, workspace: Workspace) -> Trained | None:
         trained = run(recipe, workspace, attempt=attempt, world=world, stop=stop, reporter=reporter)
     leave()
     return trained
-
-
-if __name__ == "__main__":
-    sys.exit(main())

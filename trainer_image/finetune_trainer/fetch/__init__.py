@@ -8,13 +8,21 @@ from pathlib import Path
 
 from finetune_trainer import credentials
 from finetune_trainer.errors import ConfigurationError, UnavailableError
-from finetune_trainer.fetch import file, hub, oci, pvc
+from finetune_trainer.fetch import file, oci, pvc
 from finetune_trainer.fetch.place import place
 from finetune_trainer.fetch.source import Access, Kind, Source
 from finetune_trainer.manifest import Fetched
 
+
+def _from_hub(source: Source, folder: Path, access: Access) -> str:
+    # The hub's library takes as long to load as all else that fetches.
+    from finetune_trainer.fetch import hub  # noqa: PLC0415
+
+    return hub.fetch(source, folder, access)
+
+
 SCHEMES: dict[str, Callable[[Source, Path, Access], str]] = {
-    "hf": hub.fetch,
+    "hf": _from_hub,
     "oci": oci.fetch,
     "pvc": pvc.fetch,
     "file": file.fetch,

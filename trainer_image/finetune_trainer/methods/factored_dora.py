@@ -9,7 +9,7 @@ only, so that it may be quantized or sharded.
 from typing import Any
 
 import torch
-from peft.tuners.lora import Linear, Linear4bit, Linear8bitLt
+from peft.tuners.lora import Linear
 from peft.tuners.lora.dora import DoraLinearLayer
 from peft.tuners.lora.variants import DoraLinearVariant
 from peft.utils.integrations import gather_params_ctx
@@ -154,16 +154,6 @@ class FactoredVariant(DoraLinearVariant):
 
 
 class FactoredLinear(Linear):
-    def resolve_lora_variant(self, **kwargs: Any) -> FactoredVariant:
-        return FactoredVariant()
-
-
-class Factored4bit(Linear4bit):  # type: ignore[misc]
-    def resolve_lora_variant(self, **kwargs: Any) -> FactoredVariant:
-        return FactoredVariant()
-
-
-class Factored8bit(Linear8bitLt):  # type: ignore[misc]
     def resolve_lora_variant(self, **kwargs: Any) -> FactoredVariant:
         return FactoredVariant()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from finetune_trainer.libraries import hide, is_quantized
 from finetune_trainer.serve.app import Server
 from finetune_trainer.serve.backend import Backend
 from finetune_trainer.serve.config import ServeConfig, read_config
@@ -24,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    asyncio.run(serve(read_config(arguments.config)))
+    config = read_config(arguments.config)
+    models = [config.base_model.path, *(each.path for each in config.revisions if each.path)]
+    if not any(is_quantized(model) for model in models):
+        hide(["bitsandbytes"])
+    asyncio.run(serve(config))
 
 
 async def serve(config: ServeConfig) -> None:

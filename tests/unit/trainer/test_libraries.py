@@ -1,0 +1,30 @@
+"""What a training does not use, it does not load."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_trainer.libraries import unused
+from finetune_trainer.workspace import Workspace
+from tests.trainer.recipes import recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "config", "expected"),
+    [
+        ({}, "{}", {"bitsandbytes"}),
+        ({"quantization": {"type": "NF4"}}, "{}", set()),
+        ({"training": {"optimizer": "AdamW8bit"}}, "{}", set()),
+        ({}, '{"quantization_config": {"load_in_4bit": true}}', set()),
+        ({}, "broken", {"bitsandbytes"}),
+    ],
+    ids=["plain", "NF4", "8-bit optimizer", "4-bit files", "broken files"],
+)
+def test_bitsandbytes_is_for_those_who_use_it(
+    tmp_path: Path, changes: dict[str, Any], config: str, expected: set[str]
+) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.model.mkdir(parents=True)
+    (workspace.model / "config.json").write_text(config)
+    assert set(unused(recipe(**changes), workspace)) == expected
