@@ -28,7 +28,10 @@ def job(folder: Path, model: Path, steps: int) -> Path:
         "dataset": {"train": [{"storageUri": "pvc://data/train.jsonl"}]},
         "training": {"maxSteps": steps, "maxLength": 128, "tokensPerBatch": 256},
         "compute": {"device": "CPU"},
-        "output": {"storageUri": "oci://registry.example.com/adapters/tiny:v1"},
+        "output": {
+            "storageUri": "oci://registry.example.com/adapters/tiny:v1",
+            "exports": ["Adapter", "Merged"],
+        },
     }
     manifest = {
         "apiVersion": "finetune.dev/v1beta1",
@@ -70,6 +73,8 @@ def test_interrupted_and_run_again(tiny_model: Path, tmp_path: Path) -> None:
     assert again.returncode == ExitCode.OK, said
     assert f"going on from step {saved.group(1)}" in log.read_text()
     assert str(tmp_path / "run" / "output" / "adapter") in said
+    assert f"export  {tmp_path / 'run' / 'output' / 'merged'} (" in said.replace("\n", "")
+    assert (tmp_path / "run" / "output" / "merged" / "model.safetensors").exists()
     assert {"adapter_model.safetensors", "report.html"} <= {
         path.name for path in (tmp_path / "run" / "output" / "adapter").iterdir()
     }

@@ -50,6 +50,7 @@ def report(measured: list[Point], name: str = "tiny") -> Report:
         ),
         steps=12,
         attempt=2,
+        divergence=0.0321,
         peak_bytes=2**31,
     )
 
@@ -62,6 +63,7 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
     for shown in (
         "2.5000",
         "1.2500",
+        "0.0321 nats",
         "-1.2500",
         "2.000 to 3.000",
         "-1.500 to -1.000",

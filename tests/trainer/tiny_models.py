@@ -8,10 +8,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
+    MistralConfig,
     Phi3Config,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
 )
 
 CHAT_TEMPLATE = (
@@ -22,8 +24,10 @@ CHAT_TEMPLATE = (
 
 ARCHITECTURES: dict[str, type[PreTrainedConfig]] = {
     "llama": LlamaConfig,
+    "mistral": MistralConfig,
     "phi3": Phi3Config,
     "qwen2": Qwen2Config,
+    "qwen3": Qwen3Config,
 }
 
 

@@ -2,6 +2,7 @@
 loads it."""
 
 import json
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,10 @@ class BaseModel:
                 "they do not belong together"
             )
         return cast("PreTrainedTokenizerBase", tokenizer)
+
+    def parameters(self) -> int:
+        """Numbers in its files."""
+        return sum(math.prod(shape) for _, shape in self._tensors())
 
     def linear_modules(self) -> list[str]:
         """Names of the linear modules but the language-model head.

@@ -1,7 +1,13 @@
-"""Whether the kernel has killed processes of this container for want of memory."""
+"""This container's memory: how much is left, and whether the kernel has killed for want of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+_MEMORY_FILES = (
+    ("", "memory.max", "memory.current", "file"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache"),
+)
+"""By version: controller, limit, usage, and what the statistics call cached files."""
 
 
 @dataclass(frozen=True)
@@ -10,12 +16,31 @@ class Cgroup:
 
     mount: Path = Path("/sys/fs/cgroup")
     membership: Path = Path("/proc/self/cgroup")
+    machine: Path = Path("/proc/meminfo")
 
     def out_of_memory_kills(self) -> int:
         """How many processes of the cgroup were killed for want of memory so far."""
         text = self._read("", "memory.events") or self._read("memory", "memory.oom_control") or ""
         counts = dict(line.split() for line in text.splitlines())
         return int(counts.get("oom_kill", 0))
+
+    def memory_left(self) -> int:
+        """Bytes that can still be taken: of the machine, and of the cgroup where it has a limit.
+        What only caches files counts as free."""
+        left = [self._left_of_machine()]
+        for controller, limit, usage, cached in _MEMORY_FILES:
+            limited = self._read(controller, limit) or ""
+            used = self._read(controller, usage) or ""
+            if limited.isdigit() and used.isdigit():
+                text = self._read(controller, "memory.stat") or ""
+                statistics = dict(line.split() for line in text.splitlines())
+                left.append(int(limited) - int(used) + int(statistics.get(cached, 0)))
+        return min(left)
+
+    def _left_of_machine(self) -> int:
+        lines = (line.split(":") for line in self.machine.read_text().splitlines())
+        known = {name: int(value.split()[0]) * 1024 for name, value in lines}
+        return known["MemAvailable"]
 
     def _read(self, controller: str, name: str) -> str | None:
         """A file of the controller (version 1) or of the single hierarchy (controller "")."""

@@ -2,7 +2,7 @@
 
 import argparse
 
-from finetune_trainer import model_rules
+from finetune_trainer import export_rules, model_rules
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.data.dataset import Dataset, load_dataset
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> Checked:
     plan = make_plan(dataset.train.examples, recipe.training)
     if recipe.training.warmup_steps >= plan.total_steps:
         raise ConfigurationError(warmup_refused(recipe.training.warmup_steps, plan.total_steps))
-    if found := model_rules.problems(base, recipe):
+    if found := [*model_rules.problems(base, recipe), *export_rules.problems(base, recipe)]:
         raise ConfigurationError("; ".join(found))
     checked = _checked(recipe, dataset, plan)
     write_durably(workspace.prepared, checked.model_dump_json(indent=2).encode())

@@ -3,15 +3,25 @@
 All else works, which the matrix of tests shows. Adding a refusal: a line here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from finetune_trainer.recipe import Initialization, MethodType, QuantizationType, Recipe
+from finetune_trainer.heads import HEADS, Head
+from finetune_trainer.recipe import (
+    Export,
+    Initialization,
+    MethodType,
+    QuantizationType,
+    Recipe,
+    Task,
+)
 
 METHOD = "method.type"
 QUANTIZATION = "quantization.type"
 INITIALIZATION = "method.lora.initialization"
 PUBLISH = "publish.type"
+TASK = "task"
+EXPORTS = "output.exports"
 RUNTIME = "InferenceWorkspace's runtime"
 
 VALUES: dict[str, tuple[str, ...]] = {
@@ -19,6 +29,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     QUANTIZATION: tuple(QuantizationType),
     INITIALIZATION: tuple(Initialization),
     PUBLISH: ("None", "Workspace", "KAITO"),
+    TASK: tuple(Task),
+    EXPORTS: tuple(Export),
     RUNTIME: ("VLLM", "Transformers"),
 }
 """Fields in the user's spelling, and their values."""
@@ -44,6 +56,8 @@ class Refusal:
 
 
 _NOT_LORA = (MethodType.DORA, MethodType.IA3, MethodType.VERA, MethodType.PROMPT_TUNING)
+_CONVERSIONS = tuple(export for export in Export if export is not Export.ADAPTER)
+_GENERATE_NOTHING = tuple(task for task, head in HEADS.items() if head is not Head.CAUSAL_LM)
 
 REFUSALS = (
     Refusal(
@@ -95,26 +109,74 @@ REFUSALS = (
         "vLLM loads no adapters but LoRA's",
         "set the workspace's runtime Transformers, or train with method.type LoRA",
     ),
+    *(
+        Refusal(
+            EXPORTS,
+            export,
+            METHOD,
+            (MethodType.PROMPT_TUNING,),
+            "a prompt stands before the text and is no part of the weights, so nothing can be"
+            " merged",
+            "set output.exports [Adapter], or method.type LoRA",
+        )
+        for export in _CONVERSIONS
+    ),
+    Refusal(
+        EXPORTS,
+        Export.MERGED,
+        METHOD,
+        (MethodType.FULL,),
+        "Full makes a whole model, with nothing to merge",
+        "set output.exports [Adapter], which stands for that model",
+    ),
+    Refusal(
+        EXPORTS,
+        Export.ONNX_ADAPTER,
+        METHOD,
+        (MethodType.DORA, MethodType.IA3, MethodType.VERA, MethodType.FULL),
+        "what ONNX Runtime switches between are the two matrices of LoRA",
+        "set output.exports [ONNX], which is the merged model, or method.type LoRA",
+    ),
+    *(
+        Refusal(
+            EXPORTS,
+            export,
+            TASK,
+            _GENERATE_NOTHING,
+            f"{export} is for programs that generate text",
+            "set output.exports [ONNX]",
+        )
+        for export in (Export.ONNX_ADAPTER, Export.AI_TOOLKIT, Export.GGUF)
+        if _GENERATE_NOTHING
+    ),
 )
 
 
-def refusals(values: Mapping[str, str]) -> Iterator[str]:
+def refusals(values: Mapping[str, str | Sequence[str]]) -> Iterator[str]:
     """Why these values cannot be chosen together.
 
     Args:
-        values: by field; what does not apply is left out.
+        values: by field, of a list all that it has; what does not apply is left out.
     """
     for refusal in REFUSALS:
-        chosen = values.get(refusal.other, "")
-        if values.get(refusal.field) == refusal.value and chosen in refusal.excluded:
-            yield refusal.message(chosen)
+        if refusal.value in _all(values, refusal.field):
+            for chosen in _all(values, refusal.other):
+                if chosen in refusal.excluded:
+                    yield refusal.message(chosen)
 
 
-def values_of(recipe: Recipe) -> dict[str, str]:
+def _all(values: Mapping[str, str | Sequence[str]], field: str) -> Sequence[str]:
+    chosen = values.get(field, ())
+    return (chosen,) if isinstance(chosen, str) else chosen
+
+
+def values_of(recipe: Recipe) -> dict[str, str | Sequence[str]]:
     """What a recipe has chosen."""
-    chosen: dict[str, str] = {
+    chosen: dict[str, str | Sequence[str]] = {
         METHOD: recipe.method.type,
         QUANTIZATION: recipe.quantization.type,
+        TASK: recipe.task,
+        EXPORTS: recipe.output.exports,
     }
     if recipe.method.lora:
         chosen[INITIALIZATION] = recipe.method.lora.initialization

@@ -1,4 +1,5 @@
-"""`train`: starts the training processes of this node and gives their end a meaning.
+"""`train`: starts the training processes of this node, then the one that exports, and gives their
+end a meaning.
 
 Runs as PID 1 of the container. It hands SIGTERM on, reaps every child, stops the others when one
 fails, and tells a process killed for want of memory from one killed by anything else. It loads no
@@ -29,7 +30,7 @@ from finetune_trainer.errors import (
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import Failure, Trained
 from finetune_trainer.processors import usable
-from finetune_trainer.recipe import Compute, read_recipe
+from finetune_trainer.recipe import Compute, Device, read_recipe
 from finetune_trainer.rules import problems
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,12 @@ OUT_OF_MEMORY = (
     "the container's memory limit was reached: lower training.tokensPerBatch or "
     "training.maxLength, or raise the memory limit in compute.podTemplate.resources"
 )
+OUT_OF_MEMORY_EXPORTING = (
+    "training is complete and saved, but making output.exports reached the container's memory "
+    "limit: raise it in compute.podTemplate.resources (docs/exports.md says what each export "
+    "takes), or export less"
+)
+_ALONE = Compute(device=Device.CPU, nodes=1, gpus_per_node=0)
 _STOPPED = {-signal.SIGTERM, -signal.SIGKILL}
 """Statuses of a process that had not yet begun to listen, or that waited for others."""
 _AWAITED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
@@ -60,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Trained | None:
-    """Train on this node's share. Returns the result on the first node, None on the others.
+    """Train on this node's share, and on the first node make of the result what else is wanted.
+    Returns the result on the first node, None on the others.
 
     Raises:
         TrainerError: as the process that failed first has ended.
@@ -68,20 +76,31 @@ def run(arguments: argparse.Namespace) -> Trained | None:
     recipe = read_recipe(arguments.recipe)
     if found := problems(recipe):
         raise ConfigurationError("; ".join(found))
+    # Blocked before the first child exists, so that no signal is lost in between.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    trained = _supervised("engine.start", recipe.compute, arguments, OUT_OF_MEMORY)
+    if trained is None or not recipe.output.conversions:
+        return trained
+    # In a process of its own: the memory of training, also the GPU's, is free again.
+    return _supervised("export.process", _ALONE, arguments, OUT_OF_MEMORY_EXPORTING)
+
+
+def _supervised(
+    module: str, compute: Compute, arguments: argparse.Namespace, out_of_memory: str
+) -> Trained | None:
+    """Run a module of ours in as many processes as the node has, to their end."""
     kills_before = Cgroup().out_of_memory_kills()
     with tempfile.TemporaryDirectory(prefix="finetune-") as messages:
-        workers = _Workers(recipe.compute, Path(messages))
-        command = [sys.executable, "-m", "finetune_trainer.engine.start"]
+        workers = _Workers(compute, Path(messages))
+        command = [sys.executable, "-m", f"finetune_trainer.{module}"]
         command += ["--recipe", str(arguments.recipe), "--workspace", str(arguments.workspace)]
-        # Blocked before the first child exists, so that no signal is lost in between.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
         workers.start(command)
         workers.wait()
         culprit = workers.culprit()
         if culprit is None:
             return workers.result()
         if culprit.status == -signal.SIGKILL and Cgroup().out_of_memory_kills() > kills_before:
-            raise OutOfMemoryError(OUT_OF_MEMORY)
+            raise OutOfMemoryError(out_of_memory)
         if culprit.status == ExitCode.PEER_LOST:
             workers.let_the_peer_go_first()
         if workers.stopping and culprit.status in _STOPPED:

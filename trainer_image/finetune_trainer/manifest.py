@@ -3,13 +3,14 @@
 The operator imports these models: pydantic only. JSON is camelCase, as in the FineTuneJob.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from finetune_trainer.recipe import JobIdentity
+from finetune_trainer.recipe import Export, JobIdentity
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
 DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?$"
@@ -38,13 +39,38 @@ class Stage(StrEnum):
     LOADING = "Loading"
     TRAINING = "Training"
     EVALUATING = "Evaluating"
+    EXPORTING = "Exporting"
 
 
 class ArtifactKind(StrEnum):
-    """What was trained: an adapter for the base model, or a whole model."""
+    """What was trained (an adapter for the base model, or a whole model), and what was made of
+    it, by the names of recipe.Export."""
 
     ADAPTER = "Adapter"
     MODEL = "Model"
+    MERGED = "Merged"
+    ONNX = "ONNX"
+    ONNX_ADAPTER = "ONNXAdapter"
+    ONNX_INT8 = "ONNXInt8"
+    AI_TOOLKIT = "AIToolkit"
+    GGUF = "GGUF"
+
+    @property
+    def folder(self) -> str:
+        """Its place in output/, and what the tag of its image ends in: onnx-int8 of ONNXInt8."""
+        return _FOLDERS[self]
+
+
+_FOLDERS = {
+    ArtifactKind.ADAPTER: "adapter",
+    ArtifactKind.MODEL: "model",
+    ArtifactKind.MERGED: "merged",
+    ArtifactKind.ONNX: "onnx",
+    ArtifactKind.ONNX_ADAPTER: "onnx-adapter",
+    ArtifactKind.ONNX_INT8: "onnx-int8",
+    ArtifactKind.AI_TOOLKIT: "ai-toolkit",
+    ArtifactKind.GGUF: "gguf",
+}
 
 
 class Progress(Message):
@@ -137,14 +163,26 @@ class Trained(Message):
     """sha256 of completion.json."""
 
 
+class Pushed(Message):
+    """One image."""
+
+    kind: ArtifactKind
+    digest: str = Field(pattern=DIGEST_PATTERN)
+    bytes: int
+
+
 class Published(Message):
     """End of `publish`; repeats what `train` said, so that a lost train pod loses nothing."""
 
-    uri: str
-    """oci://host/repository@sha256:…"""
-    bytes: int
-    kind: ArtifactKind
+    repository: str
+    """oci://host/repository; said once, because a termination message is short."""
+    images: list[Pushed]
+    """What was trained comes first."""
     completion: Trained
+
+    def uri(self, image: Pushed) -> str:
+        """oci://host/repository@sha256:…"""
+        return f"{self.repository}@{image.digest}"
 
 
 class FileDigest(Message):
@@ -155,8 +193,17 @@ class FileDigest(Message):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Exported(Message):
+    """Something that was made of what was trained, in a folder of its own."""
+
+    kind: ArtifactKind
+    figures: dict[str, float]
+    """What was measured of it, by name: see docs/exports.md."""
+
+
 class CompletionManifest(Message):
-    """output/completion.json: written last; its presence means that training is complete."""
+    """output/completion.json: its presence means that training is complete. It is written again
+    with each export; all that the recipe asks for is there when all of them are named."""
 
     job: JobIdentity
     attempt: int
@@ -171,7 +218,16 @@ class CompletionManifest(Message):
     total_steps: int
     loss: float
     evaluation: Evaluation | None
+    divergence: float | None = None
+    """After training on a quantized model: mean KL divergence in nats a token of what is served
+    (the adapter on the unquantized model), which `evaluation` is of, from what was trained."""
+    exports: list[Exported] = []
     files: list[FileDigest]
+
+    def missing(self, wanted: Sequence[Export]) -> list[Export]:
+        """Which of these have not been made yet."""
+        made = {each.kind.value for each in self.exports}
+        return [each for each in wanted if each.value not in made]
 
 
 class Part(Message):

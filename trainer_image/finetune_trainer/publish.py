@@ -1,9 +1,10 @@
-"""`publish`: push what training wrote to output/ as an image, and say its digest.
+"""`publish`: push what training wrote to output/, an image for each export, and say the digests.
 
 Repeating it is free: the same files give the same image, and one that is there is not pushed.
 """
 
 import argparse
+import dataclasses
 import errno
 import hashlib
 import logging
@@ -19,16 +20,14 @@ from finetune_trainer.manifest import (
     CompletionManifest,
     FileDigest,
     Published,
+    Pushed,
     Trained,
 )
 from finetune_trainer.oci.layout import PackedImage, pack
 from finetune_trainer.oci.reference import ImageReference
 from finetune_trainer.oci.registry import Registry, digest_of
-from finetune_trainer.recipe import Recipe, read_recipe
+from finetune_trainer.recipe import Export, Recipe, read_recipe
 from finetune_trainer.workspace import Workspace
-
-FOLDERS = {ArtifactKind.ADAPTER: "adapter", ArtifactKind.MODEL: "model"}
-"""Where in output/ each kind lies."""
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,9 @@ def run(arguments: argparse.Namespace) -> Published:
 
 
 def publish(recipe: Recipe, uri: str, workspace: Workspace, registry: Registry) -> Published:
-    """Verify output/, pack it, push it to `uri` unless it is there, and read it back.
+    """Verify output/, and pack, push and read back what the recipe exports, one after the other.
+
+    What was trained gets the tag of `uri`; of everything else the tag ends in its folder's name.
 
     Raises:
         ConfigurationError: there is nothing to publish, it is another recipe's, or the name is bad.
@@ -63,26 +64,46 @@ def publish(recipe: Recipe, uri: str, workspace: Workspace, registry: Registry) 
     completion, trained = _read_completion(recipe, workspace)
     for file in completion.files:
         _verify(workspace.output, file)
+    pushed = [
+        _publish_one(kind, completion, image, workspace, registry)
+        for kind in _kinds(recipe, completion)
+    ]
+    repository = image.uri.removesuffix(f":{image.tag}")
+    return Published(repository=repository, images=pushed, completion=trained)
+
+
+def _kinds(recipe: Recipe, completion: CompletionManifest) -> list[ArtifactKind]:
+    """What was trained comes first: it is what is served."""
+    trained = [completion.kind] if Export.ADAPTER in recipe.output.exports else []
+    return [*trained, *(ArtifactKind(each.value) for each in recipe.output.conversions)]
+
+
+def _publish_one(
+    kind: ArtifactKind,
+    completion: CompletionManifest,
+    image: ImageReference,
+    workspace: Workspace,
+    registry: Registry,
+) -> Pushed:
+    suffix = "" if kind is completion.kind else f"-{kind.folder}"
+    named = dataclasses.replace(image, tag=image.tag + suffix)
     temporary = workspace.root / ".publish"
     try:
         if temporary.exists():
             shutil.rmtree(temporary)
-        packed = pack(_files(completion, workspace), _annotations(completion), temporary)
-        _push(packed, image, registry)
+        packed = pack(
+            _files(kind, completion, workspace), _annotations(kind, completion), temporary
+        )
+        _push(packed, named, registry)
         shutil.rmtree(temporary)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UnavailableError(
             f"the volume of {workspace.root} is full: packing needs once more the size of the"
-            " result; make checkpoint.volumeClaim.size larger"
+            " largest export; make checkpoint.volumeClaim.size larger"
         ) from error
-    return Published(
-        uri=image.at(packed.digest).uri,
-        bytes=packed.bytes,
-        kind=completion.kind,
-        completion=trained,
-    )
+    return Pushed(kind=kind, digest=packed.digest, bytes=packed.bytes)
 
 
 def _destination(uri: str) -> ImageReference:
@@ -110,6 +131,11 @@ def _read_completion(recipe: Recipe, workspace: Workspace) -> tuple[CompletionMa
             f"{workspace.output} was made by recipe {completion.recipe_digest},"
             f" not by this one ({recipe.digest()})"
         )
+    if missing := completion.missing(recipe.output.conversions):
+        raise ConfigurationError(
+            f"nothing to publish yet: {', '.join(missing)} of output.exports is not made; the"
+            " training container makes it after training"
+        )
     trained = Trained(
         step=completion.step,
         total_steps=completion.total_steps,
@@ -132,9 +158,11 @@ def _verify(output: Path, expected: FileDigest) -> None:
         )
 
 
-def _files(completion: CompletionManifest, workspace: Workspace) -> dict[str, Path]:
+def _files(
+    kind: ArtifactKind, completion: CompletionManifest, workspace: Workspace
+) -> dict[str, Path]:
     """The files that the manifest vouches for, by their path in the image; no others."""
-    folder = FOLDERS[completion.kind] + "/"
+    folder = kind.folder + "/"
     return {
         file.path.removeprefix(folder): workspace.output / file.path
         for file in completion.files
@@ -142,12 +170,12 @@ def _files(completion: CompletionManifest, workspace: Workspace) -> dict[str, Pa
     }
 
 
-def _annotations(completion: CompletionManifest) -> dict[str, str]:
+def _annotations(kind: ArtifactKind, completion: CompletionManifest) -> dict[str, str]:
     job = completion.job
     return {
         "org.opencontainers.image.title": job.name,
         "dev.finetune.job": f"{job.namespace}/{job.name}",
-        "dev.finetune.kind": completion.kind.value,
+        "dev.finetune.kind": kind.value,
         "dev.finetune.base-model": completion.base_model,
         "dev.finetune.base-model-revision": completion.base_model_revision,
         "dev.finetune.recipe-digest": completion.recipe_digest,

@@ -119,6 +119,19 @@ class Device(StrEnum):
     GPU = "GPU"
 
 
+class Export(StrEnum):
+    """What is made of the result: see export/. In the order in which artifacts are listed."""
+
+    ADAPTER = "Adapter"
+    """What was trained; of method Full that is the model itself."""
+    MERGED = "Merged"
+    ONNX = "ONNX"
+    ONNX_ADAPTER = "ONNXAdapter"
+    ONNX_INT8 = "ONNXInt8"
+    AI_TOOLKIT = "AIToolkit"
+    GGUF = "GGUF"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -382,6 +395,20 @@ class Translation(_Frozen):
     target_language: str = ""
 
 
+class Output(_Frozen):
+    """What the run leaves behind."""
+
+    exports: Annotated[list[Export], Field(min_length=1)] = Field(
+        default_factory=lambda: [Export.ADAPTER]
+    )
+    """What is published. What was trained lies in output/ always."""
+
+    @property
+    def conversions(self) -> list[Export]:
+        """What has to be made of what was trained, in the order of `Export`."""
+        return [each for each in Export if each in self.exports and each is not Export.ADAPTER]
+
+
 class Recipe(_Frozen):
     """Exactly what one run does."""
 
@@ -396,6 +423,7 @@ class Recipe(_Frozen):
     compute: Compute
     checkpoint: Checkpoint
     evaluation: Evaluation = Evaluation()
+    output: Output = Output()
 
     def canonical_json(self) -> str:
         """The same text for the same recipe, whoever writes it."""
@@ -408,10 +436,10 @@ class Recipe(_Frozen):
     def training_digest(self) -> str:
         """`sha256:…` of what decides the numbers: a checkpoint of another one is not resumed.
 
-        Left out: who runs it, on how many processes, when checkpoints are written, and what is
-        measured.
+        Left out: who runs it, on how many processes, when checkpoints are written, what is
+        measured, and what is made of the result.
         """
-        without = {"job", "compute", "checkpoint", "evaluation"}
+        without = {"job", "compute", "checkpoint", "evaluation", "output"}
         return _digest(self.model_dump(mode="json", exclude=without))
 
 

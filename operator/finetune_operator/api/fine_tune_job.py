@@ -17,7 +17,15 @@ from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_r
 from finetune_operator.api.sources import ModelSource
 from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
-from finetune_trainer.combinations import INITIALIZATION, METHOD, PUBLISH, QUANTIZATION, REFUSALS
+from finetune_trainer.combinations import (
+    EXPORTS,
+    INITIALIZATION,
+    METHOD,
+    PUBLISH,
+    QUANTIZATION,
+    REFUSALS,
+    TASK,
+)
 from finetune_trainer.recipe import DatasetFormat, Metric, Task
 from finetune_trainer.rules import (
     TASK_FORMATS,
@@ -70,24 +78,26 @@ def _task_and_metrics() -> Iterator[Rule]:
                 )
 
 
-_CHOSEN = {
-    METHOD: "self.method.type",
-    QUANTIZATION: "self.quantization.type",
-    INITIALIZATION: "(has(self.method.lora) ? self.method.lora.initialization : '')",
-    PUBLISH: "self.publish.type",
+_OTHERWISE = {
+    METHOD: "self.method.type != '{}'",
+    QUANTIZATION: "self.quantization.type != '{}'",
+    INITIALIZATION: "(has(self.method.lora) ? self.method.lora.initialization : '') != '{}'",
+    PUBLISH: "self.publish.type != '{}'",
+    TASK: "self.task != '{}'",
+    EXPORTS: "!('{}' in self.output.exports)",
 }
-"""The fields of spec that exclude each other, in CEL."""
+"""That a value of a field of spec is not chosen, in CEL."""
 
 
 def _combinations() -> Iterator[Rule]:
     """A rule for each pair that the trainer's table refuses."""
     for refusal in REFUSALS:
-        if refusal.field not in _CHOSEN:
+        if refusal.field not in _OTHERWISE:
             continue
         for excluded in refusal.excluded:
             yield Rule(
-                f"{_CHOSEN[refusal.field]} != '{refusal.value}'"
-                f" || {_CHOSEN[refusal.other]} != '{excluded}'",
+                f"{_OTHERWISE[refusal.field].format(refusal.value)}"
+                f" || {_OTHERWISE[refusal.other].format(excluded)}",
                 refusal.message(excluded),
                 field=f".{refusal.other}",
             )
@@ -149,6 +159,12 @@ class FineTuneJobSpec(ApiModel):
                     field=".training.weightDecay",
                 )
                 for method in WITHOUT_WEIGHT_DECAY
+            ),
+            Rule(
+                "self.publish.type == 'None' || 'Adapter' in self.output.exports",
+                "what is served is what was trained: name Adapter in output.exports, or set"
+                " publish.type None",
+                field=".output.exports",
             ),
             *_combinations(),
             *_task_and_format(),

@@ -141,7 +141,7 @@ class Artifact(ApiModel):
     """Something that was pushed."""
 
     kind: ArtifactKind
-    """Adapter, or Model: a whole model."""
+    """Adapter, or Model: a whole model; the others as spec.output.exports names them."""
     uri: Text
     """`oci://registry/repository@sha256:…`."""
     bytes: Count

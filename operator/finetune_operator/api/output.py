@@ -3,23 +3,27 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from finetune_operator.api.affinity import Label, Value
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.sources import SecretReference
 from finetune_operator.api.text import URI_LENGTH, WorkspaceName
+from finetune_trainer.recipe import Export
 
 OutputUri = Annotated[
     str,
     Field(min_length=1, max_length=URI_LENGTH),
     Matches(
-        r"^oci://[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$",
-        "must be oci://registry/repository:tag; the tag is needed and a digest is not possible,"
-        " because the image is yet to be made",
+        r"^oci://[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+:[A-Za-z0-9_][A-Za-z0-9._-]{0,111}$",
+        "must be oci://registry/repository:tag; the tag is needed, in up to 112 characters, and a"
+        " digest is not possible, because the image is yet to be made",
     ),
 ]
+
+
+_SET: dict[str, JsonValue] = {"x-kubernetes-list-type": "set"}
 
 
 class Output(ApiModel):
@@ -27,6 +31,17 @@ class Output(ApiModel):
 
     storage_uri: OutputUri
     """`oci://registry/repository:tag`. The digest of what was pushed is in status.artifacts."""
+    exports: Annotated[
+        tuple[Export, ...],
+        Field(min_length=1, max_length=len(Export), json_schema_extra=_SET),
+    ] = (Export.ADAPTER,)
+    """What is pushed, an image for each. Adapter: what was trained, under the tag as given; of
+    method Full that is the model itself. The others end the tag in their name, such as v1-merged:
+    Merged (the adapter merged into the base model, in its own number format), ONNX (the merged
+    model for ONNX Runtime), ONNXAdapter (the base model and the adapter, which ONNX Runtime
+    switches on and off), ONNXInt8 (the merged model with 8-bit weights), AIToolkit (a folder that
+    AI Toolkit for VS Code adds as a local model), GGUF (a file that Ollama reads). Default:
+    [Adapter]."""
     credentials_secret_ref: SecretReference | None = None
     """Secret of type kubernetes.io/dockerconfigjson that may push. Mounted only into the
     publishing container. Absent: the registry takes anonymous pushes."""

@@ -21,7 +21,7 @@ from finetune_operator.cli.trainer import TrainerFailed, TrainerProcess, stopped
 from finetune_operator.domain.progress import duration
 from finetune_trainer import manifest
 from finetune_trainer.exit_codes import ExitCode
-from finetune_trainer.manifest import Checked, Stage, Trained
+from finetune_trainer.manifest import Checked, CompletionManifest, Stage, Trained
 from finetune_trainer.workspace import Workspace, write_durably
 
 EXAMPLE = "finetune run examples/chat/job.yaml --workspace runs/chat"
@@ -251,8 +251,13 @@ def _show(trained: Trained, workspace: Workspace, console: Console) -> None:
         for name, value in trained.evaluation.base.items():
             table.add_row(name, value, tuned[name])
         console.print(table)
-    for path in sorted(workspace.output.iterdir()):
-        if path.is_dir():
-            say(console, "result", str(path), "green")
-            if (path / "report.html").exists():
-                say(console, "report", str(path / "report.html"), "green")
+    completion = CompletionManifest.model_validate_json(workspace.completion.read_bytes())
+    result = workspace.output / completion.kind.folder
+    say(console, "result", str(result), "green")
+    say(console, "report", str(result / "report.html"), "green")
+    if completion.divergence is not None:
+        text = f"{completion.divergence:.4f} nats a token from what was trained, quantized (KL)"
+        say(console, "served", text)
+    for made in completion.exports:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in made.figures.items())
+        say(console, "export", f"{workspace.output / made.kind.folder} ({figures})", "green")

@@ -16,7 +16,7 @@ from finetune_operator.api.method import (
 )
 from finetune_operator.api.training import Training
 from finetune_trainer import recipe
-from finetune_trainer.recipe import Device, MethodType, Recipe
+from finetune_trainer.recipe import Device, Export, MethodType, Recipe
 from finetune_trainer.rules import TASK_METRICS
 
 DEFAULT_LEARNING_RATE = {
@@ -71,6 +71,7 @@ def build_recipe(job: FineTuneJob, device: Device) -> Recipe:
             generated_examples=spec.evaluation.generated_examples,
             shown_examples=spec.evaluation.shown_examples,
         ),
+        output=recipe.Output(exports=[each for each in Export if each in spec.output.exports]),
     )
 
 

@@ -9,6 +9,7 @@ from finetune_trainer.manifest import (
     Fetched,
     Lengths,
     Published,
+    Pushed,
     Trained,
 )
 from tests.cluster.simulation.api import Object
@@ -37,9 +38,8 @@ _TRAINED = Trained(
 )
 TRAINED = _TRAINED.model_dump_json()
 PUBLISHED = Published(
-    uri=f"oci://registry.local:5000/simulated@{DIGEST}",
-    bytes=1000,
-    kind=ArtifactKind.ADAPTER,
+    repository="oci://registry.local:5000/simulated",
+    images=[Pushed(kind=ArtifactKind.ADAPTER, digest=DIGEST, bytes=1000)],
     completion=_TRAINED,
 ).model_dump_json()
 

@@ -17,10 +17,10 @@ from finetune_trainer.errors import (
 )
 from finetune_trainer.fetch import fetch
 from finetune_trainer.fetch.source import Access, Kind, Source
-from finetune_trainer.manifest import ArtifactKind, CompletionManifest, FileDigest
+from finetune_trainer.manifest import ArtifactKind, CompletionManifest, Exported, FileDigest
 from finetune_trainer.oci.registry import Registry
 from finetune_trainer.publish import publish
-from finetune_trainer.recipe import Recipe, Task
+from finetune_trainer.recipe import Export, Output, Recipe, Task
 from finetune_trainer.workspace import Workspace
 from tests.trainer.transfer.conftest import names
 from tests.trainer.transfer.registry import RunningRegistry
@@ -104,8 +104,10 @@ def test_what_is_published_is_what_was_trained(
 
     published = publish(RECIPE, uri, workspace, to(open_registry))
 
-    assert published.uri.startswith(f"oci://{open_registry.host}/adapters/support@sha256:")
-    assert published.kind is ArtifactKind.ADAPTER
+    (image,) = published.images
+    found = published.uri(image)
+    assert found.startswith(f"oci://{open_registry.host}/adapters/support@sha256:")
+    assert image.kind is ArtifactKind.ADAPTER
     assert published.completion.step == 10
     completion = hashlib.sha256(workspace.completion.read_bytes()).hexdigest()
     assert published.completion.completion_digest == f"sha256:{completion}"
@@ -114,7 +116,7 @@ def test_what_is_published_is_what_was_trained(
     }, "nothing of the packing is left behind"
 
     access = Access(Path("/nonexistent"), Path("/nonexistent"), (open_registry.host,))
-    fetch(Source(published.uri, "", Kind.MODEL), tmp_path / "again", access)
+    fetch(Source(found, "", Kind.MODEL), tmp_path / "again", access)
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == ADAPTER
 
 
@@ -125,15 +127,17 @@ def test_the_image_is_laid_out_as_kaito_unpacks_it(
     uri = f"oci://{open_registry.host}/adapters/kaito:v1"
     published = publish(RECIPE, uri, workspace, to(open_registry))
 
+    (image,) = published.images
+
     subprocess.run(
         ["skopeo", "copy", "--quiet", "--src-tls-verify=false",
-         published.uri.replace("oci://", "docker://"), f"dir:{tmp_path}/pulled"],
+         published.uri(image).replace("oci://", "docker://"), f"dir:{tmp_path}/pulled"],
         check=True,
     )  # fmt: skip
     manifest = json.loads((tmp_path / "pulled" / "manifest.json").read_text())
     (layer,) = manifest["layers"]
     assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+gzip"
-    assert layer["size"] == published.bytes
+    assert layer["size"] == image.bytes
     assert manifest["annotations"]["dev.finetune.job"] == "ml/support"
     assert manifest["annotations"]["dev.finetune.recipe-digest"] == RECIPE.digest()
     with tarfile.open(tmp_path / "pulled" / layer["digest"].partition(":")[2], "r:gz") as tar:
@@ -151,14 +155,80 @@ def test_publishing_again_gives_the_same_digest_and_pushes_nothing(
     first = publish(RECIPE, uri, complete(tmp_path / "one"), to(open_registry))
     blobs = {path: path.stat().st_mtime_ns for path in open_registry.root.rglob("data")}
     second = publish(RECIPE, uri, complete(tmp_path / "two"), to(open_registry))
-    assert first.uri == second.uri
+    assert first.images == second.images
     assert blobs == {path: path.stat().st_mtime_ns for path in open_registry.root.rglob("data")}
 
 
 def test_a_whole_model(open_registry: RunningRegistry, tmp_path: Path) -> None:
     workspace = complete(tmp_path / "workspace", ArtifactKind.MODEL)
     uri = f"oci://{open_registry.host}/models/full:v1"
-    assert publish(RECIPE, uri, workspace, to(open_registry)).kind is ArtifactKind.MODEL
+    (image,) = publish(RECIPE, uri, workspace, to(open_registry)).images
+    assert image.kind is ArtifactKind.MODEL
+
+
+def exported(root: Path, recipe: Recipe, *kinds: ArtifactKind) -> Workspace:
+    """A workspace in which these exports are made too."""
+    workspace = complete(root)
+    manifest = CompletionManifest.model_validate_json(workspace.completion.read_bytes())
+    files = list(manifest.files)
+    for kind in kinds:
+        path = workspace.output / kind.folder / "model.bin"
+        path.parent.mkdir()
+        path.write_bytes(kind.value.encode())
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        place = f"{kind.folder}/model.bin"
+        files.append(FileDigest(path=place, bytes=path.stat().st_size, sha256=digest))
+    made = manifest.model_copy(
+        update={
+            "recipe_digest": recipe.digest(),
+            "exports": [Exported(kind=kind, figures={}) for kind in kinds],
+            "files": files,
+        }
+    )
+    workspace.completion.write_text(made.model_dump_json())
+    return workspace
+
+
+def exporting(*exports: Export) -> Recipe:
+    return RECIPE.model_copy(update={"output": Output(exports=list(exports))})
+
+
+def test_each_export_is_an_image_of_its_own(open_registry: RunningRegistry, tmp_path: Path) -> None:
+    recipe = exporting(Export.GGUF, Export.ADAPTER, Export.ONNX_INT8)
+    workspace = exported(tmp_path / "w", recipe, ArtifactKind.ONNX_INT8, ArtifactKind.GGUF)
+    uri = f"oci://{open_registry.host}/adapters/several:v1"
+    published = publish(recipe, uri, workspace, to(open_registry))
+    kinds = [image.kind for image in published.images]
+    assert kinds == [ArtifactKind.ADAPTER, ArtifactKind.ONNX_INT8, ArtifactKind.GGUF]
+    access = Access(Path("/nonexistent"), Path("/nonexistent"), (open_registry.host,))
+    for image, tag in zip(published.images, ("v1", "v1-onnx-int8", "v1-gguf"), strict=True):
+        by_tag, by_digest = tmp_path / tag, tmp_path / f"{tag}-by-digest"
+        named = uri.replace(":v1", f":{tag}")
+        fetch(Source(named, "", Kind.MODEL), by_tag, access)
+        fetch(Source(published.uri(image), "", Kind.MODEL), by_digest, access)
+        assert names(by_tag) == names(by_digest)
+        if image.kind is not ArtifactKind.ADAPTER:
+            assert (by_tag / "model.bin").read_text() == image.kind
+
+
+def test_what_was_trained_is_not_pushed_where_it_is_not_exported(
+    open_registry: RunningRegistry, tmp_path: Path
+) -> None:
+    recipe = exporting(Export.MERGED)
+    workspace = exported(tmp_path / "w", recipe, ArtifactKind.MERGED)
+    uri = f"oci://{open_registry.host}/adapters/merged-only:v1"
+    (image,) = publish(recipe, uri, workspace, to(open_registry)).images
+    assert image.kind is ArtifactKind.MERGED
+
+
+def test_an_export_that_is_not_made_is_not_passed_over(
+    open_registry: RunningRegistry, tmp_path: Path
+) -> None:
+    recipe = exporting(Export.ADAPTER, Export.MERGED, Export.GGUF)
+    workspace = exported(tmp_path / "w", recipe, ArtifactKind.MERGED)
+    uri = f"oci://{open_registry.host}/adapters/missing:v1"
+    with pytest.raises(ConfigurationError, match=r"GGUF of output\.exports is not made"):
+        publish(recipe, uri, workspace, to(open_registry))
 
 
 def test_password(closed_registry: RunningRegistry, tmp_path: Path) -> None:
@@ -169,7 +239,8 @@ def test_password(closed_registry: RunningRegistry, tmp_path: Path) -> None:
     for authfile in (None, wrong):
         with pytest.raises(CredentialsRefusedError, match="credentialsSecretRef"):
             publish(RECIPE, uri, workspace, to(closed_registry, authfile))
-    assert publish(RECIPE, uri, workspace, to(closed_registry, right)).bytes > 0
+    (image,) = publish(RECIPE, uri, workspace, to(closed_registry, right)).images
+    assert image.bytes > 0
 
 
 def test_registry_down(tmp_path: Path) -> None:
@@ -227,5 +298,5 @@ def test_leftovers_of_a_killed_publish_are_no_obstacle(
     workspace = complete(tmp_path / "workspace")
     shutil.copytree(workspace.output, workspace.root / ".publish" / "blobs")
     uri = f"oci://{open_registry.host}/adapters/killed:v1"
-    assert publish(RECIPE, uri, workspace, to(open_registry)).uri
+    assert publish(RECIPE, uri, workspace, to(open_registry)).images
     assert not (workspace.root / ".publish").exists()

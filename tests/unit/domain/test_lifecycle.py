@@ -15,7 +15,15 @@ from finetune_operator.domain.conditions import find
 from finetune_operator.domain.lifecycle import Surroundings, decide, refused
 from finetune_operator.domain.observed import Line
 from finetune_operator.domain.publication import Publication
-from finetune_trainer.manifest import Progress, Stage
+from finetune_trainer.manifest import (
+    TERMINATION_MESSAGE_LIMIT,
+    ArtifactKind,
+    Progress,
+    Published,
+    Pushed,
+    Stage,
+)
+from tests.cluster.simulation import trainer
 from tests.unit.domain.in_memory import InMemory, job
 
 
@@ -52,6 +60,28 @@ def test_all_goes_well() -> None:
     assert status.observed_generation == 1
     assert condition(world, ConditionType.RECONCILING)[0] == "False"
     assert condition(world, ConditionType.STALLED)[0] == "False"
+
+
+def test_every_image_that_was_pushed_is_an_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = Published.model_validate_json(trainer.PUBLISHED)
+    kinds = [kind for kind in ArtifactKind if kind is not ArtifactKind.MODEL]
+    digests = [f"sha256:{at:064}" for at in range(len(kinds))]
+    images = [
+        Pushed(kind=kind, digest=digest, bytes=10**12)
+        for kind, digest in zip(kinds, digests, strict=True)
+    ]
+    longest = "oci://" + "r" * 506
+    said = once.model_copy(update={"repository": longest, "images": images}).model_dump_json()
+    assert len(said) < TERMINATION_MESSAGE_LIMIT
+    monkeypatch.setattr(trainer, "PUBLISHED", said)
+    world = InMemory()
+    world.finish_well()
+    status = world.job.status
+    assert status.phase is Phase.SUCCEEDED
+    assert [each.kind for each in status.artifacts] == kinds
+    assert [each.uri for each in status.artifacts] == [f"{longest}@{each}" for each in digests]
+    message = condition(world, ConditionType.PUBLISHED)[2]
+    assert message.endswith(f"@{digests[0]} and 6 more, see status.artifacts")
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], Reason, str]] = {

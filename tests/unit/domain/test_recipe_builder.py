@@ -87,6 +87,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "generatedExamples": 200,
             "shownExamples": 10,
         },
+        "output": {"exports": ["Adapter"]},
     }
     assert problems(recipe()) == []
 

@@ -55,6 +55,40 @@ def test_kills_for_want_of_memory_are_counted(
     assert Cgroup(tmp_path / "mount", tmp_path / "membership").out_of_memory_kills() == 2
 
 
+@pytest.mark.parametrize(
+    ("folder", "files", "left"),
+    [
+        (
+            "",
+            {"memory.max": "1000\n", "memory.current": "700\n", "memory.stat": "anon 1\nfile 50\n"},
+            350,
+        ),
+        ("", {"memory.max": "max\n", "memory.current": "700\n"}, 4096),
+        (
+            "memory",
+            {
+                "memory.limit_in_bytes": "5000\n",
+                "memory.usage_in_bytes": "4000\n",
+                "memory.stat": "total_cache 500\n",
+            },
+            1500,
+        ),
+        ("", {}, 4096),
+    ],
+    ids=["v2", "v2 without a limit", "v1", "no memory controller"],
+)
+def test_memory_that_is_left_counts_cached_files_as_free(
+    tmp_path: Path, folder: str, files: dict[str, str], left: int
+) -> None:
+    (tmp_path / "membership").write_text("0::/\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 8 kB\nMemAvailable: 4 kB\nHugePages_Total: 0\n")
+    (tmp_path / "mount" / folder).mkdir(parents=True)
+    for name, text in files.items():
+        (tmp_path / "mount" / folder / name).write_text(text)
+    cgroup = Cgroup(tmp_path / "mount", tmp_path / "membership", tmp_path / "meminfo")
+    assert cgroup.memory_left() == left
+
+
 def test_no_memory_controller_counts_nothing(tmp_path: Path) -> None:
     assert Cgroup(tmp_path, tmp_path / "membership").out_of_memory_kills() == 0
 

@@ -33,18 +33,28 @@ def load_model(
     device: torch.device,
     quantization: QuantizationType = QuantizationType.NONE,
     labels: Sequence[str] = (),
+    *,
+    attention: str = "",
 ) -> torch.nn.Module:
-    """The model with its weights, on the device, frozen; with `labels` for a head that has
-    classes. What of a head is not in the files is drawn at random."""
+    """The model with its weights, on the device, frozen.
+
+    Args:
+        base: where it lies and what it ends in.
+        dtype: of what is not quantized.
+        device: on which it will compute.
+        quantization: of its linear modules.
+        labels: of a head that has classes. What of a head is not in the files is drawn at random.
+        attention: an implementation of transformers'; empty for the one that keeps the documents
+            of a row apart, where the model generates.
+    """
+    default = choose_attention(device, dtype) if base.head is Head.CAUSAL_LM else "sdpa"
     model: torch.nn.Module = _FACTORIES[base.head].from_pretrained(
         base.path,
         config=_config_for(base, labels),
         dtype=dtype,
         quantization_config=quantization_config(quantization, dtype),
         device_map={"": device},
-        attn_implementation=choose_attention(device, dtype)
-        if base.head is Head.CAUSAL_LM
-        else "sdpa",
+        attn_implementation=attention or default,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,

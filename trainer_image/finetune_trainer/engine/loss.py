@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 
 from finetune_trainer.engine.rows import Row
 
@@ -16,6 +16,12 @@ def summed_loss(model: torch.nn.Module, row: Row) -> torch.Tensor:
 def token_losses(model: torch.nn.Module, row: Row) -> torch.Tensor:
     """The cross-entropy of each supervised token of a row, FP32, in their order."""
     return cross_entropy(_logits(model, row), row.targets, reduction="none")
+
+
+def divergences(one: torch.nn.Module, other: torch.nn.Module, row: Row) -> torch.Tensor:
+    """KL(one ‖ other) in nats before each supervised token of a row, FP32, in their order."""
+    given, found = (_logits(model, row).log_softmax(dim=-1) for model in (one, other))
+    return kl_div(found, given, log_target=True, reduction="none").sum(dim=-1)
 
 
 def _logits(model: torch.nn.Module, row: Row) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """One run of one process, read downwards: prepare, measure the base, train, measure, write."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,14 @@ import torch
 
 from finetune_trainer.base_model import BaseModel, open_base_model
 from finetune_trainer.data.dataset import Dataset, load_dataset
+from finetune_trainer.data.examples import Example
 from finetune_trainer.data.plan import Plan, make_plan
 from finetune_trainer.engine.callbacks import Surroundings
 from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, CheckpointState
 from finetune_trainer.engine.loading import load_model, published_dtype
 from finetune_trainer.engine.precision import autocast, resolve
 from finetune_trainer.engine.progress import ProgressReporter
+from finetune_trainer.engine.served import divergence, load_served
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.engine.world import World
@@ -25,7 +28,7 @@ from finetune_trainer.manifest import Evaluation, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
 from finetune_trainer.metrics import value
 from finetune_trainer.objectives import OBJECTIVES
-from finetune_trainer.recipe import Metric, Precision, Recipe
+from finetune_trainer.recipe import Metric, Precision, QuantizationType, Recipe
 from finetune_trainer.report.answers import side_by_side
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.report.scores import (
@@ -107,11 +110,14 @@ def run(
         raise stop.preempted()
 
     method.finish(model, published_dtype(prepared.base))
-    scores_of_both = None
+    scores_of_both, distance = None, None
     if prepared.dataset.validation:
         end = prepared.plan.total_steps
         tuned = _measure(model, recipe, prepared, around, precision, step=end)
         scores_of_both = _compared(read_scores(workspace.base_scores), tuned)
+        if recipe.quantization.type is not QuantizationType.NONE:
+            served = _measure_served(model, recipe, prepared, around, precision)
+            scores_of_both, distance = served or (scores_of_both, None)
     if not world.leads:
         return None
     result = Result(
@@ -122,6 +128,7 @@ def run(
         loss=trainer.last_loss,
         evaluation=_evaluation(scores_of_both) if scores_of_both else None,
         scores=scores_of_both,
+        divergence=distance,
         precision=precision,
     )
     return write_output(model, prepared.base, result, workspace, fence)
@@ -168,31 +175,75 @@ def _measure(
     *,
     step: int,
 ) -> ScoresOfModel:
-    """Every metric on the held-out data, and some answers."""
-    examples = prepared.dataset.validation
-    if examples is None:
-        raise TypeError("nothing is held out")
+    """Score it and say the loss, in the log of metrics too."""
     _say(around, prepared.plan, Stage.EVALUATING, step)
-    judge = Judge(
+    scores = _score(model, recipe, prepared, _judge(recipe, prepared, around, precision))
+    loss = value(Metric.LOSS, np.array(scores.metrics[Metric.LOSS].rows))
+    _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
+    if around.world.leads:
+        point = Point(step=step, attempt=around.attempt, validation_loss=loss)
+        around.metrics.append(point, durably=True)
+    log.info("held-out loss at step %d: %.4f", step, loss)
+    return scores
+
+
+def _measure_served(
+    model: torch.nn.Module,
+    recipe: Recipe,
+    prepared: _Prepared,
+    around: Surroundings,
+    precision: Precision,
+) -> tuple[ScoresFile | None, float | None] | None:
+    """The scores of base and tuned model as they are served, and how far that is from what was
+    trained; None where there is no room for it."""
+    judge = _judge(recipe, prepared, around, precision)
+    served = load_served(
+        model,
+        recipe,
+        prepared.base,
+        dtype=METHODS[recipe.method.type].load_dtype(precision),
+        labels=prepared.dataset.labels,
+        judge=judge,
+    )
+    if served is None:
+        return None
+    with served.disable_adapter():
+        base = _score(served, recipe, prepared, judge)
+    tuned = _score(served, recipe, prepared, judge)
+    distance = divergence(model, served, _held_out(prepared), recipe, judge)
+    if distance is not None:
+        log.info("KL of what is served from what was trained: %.4f nats a token", distance)
+    return _compared(base, tuned), distance
+
+
+def _score(
+    model: torch.nn.Module, recipe: Recipe, prepared: _Prepared, judge: Judge
+) -> ScoresOfModel:
+    """Every metric on the held-out data, and some answers."""
+    objective, examples = OBJECTIVES[recipe.task], _held_out(prepared)
+    found = objective.measure(model, examples, recipe.evaluation.metrics, judge)
+    return ScoresOfModel(
+        metrics={metric: Scores(rows=rows.tolist()) for metric, rows in found.items()},
+        answers=objective.answers(model, examples, judge),
+    )
+
+
+def _judge(
+    recipe: Recipe, prepared: _Prepared, around: Surroundings, precision: Precision
+) -> Judge:
+    return Judge(
         around.world,
         autocast(precision, around.world.device),
         prepared.plan.max_length,
         prepared.dataset.tokenizer,
         recipe.evaluation,
     )
-    wanted = recipe.evaluation.metrics
-    objective = OBJECTIVES[recipe.task]
-    found = objective.measure(model, examples.examples, wanted, judge)
-    loss = value(Metric.LOSS, found[Metric.LOSS])
-    _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
-    if around.world.leads:
-        point = Point(step=step, attempt=around.attempt, validation_loss=loss)
-        around.metrics.append(point, durably=True)
-    log.info("held-out loss at step %d: %.4f", step, loss)
-    return ScoresOfModel(
-        metrics={metric: Scores(rows=rows.tolist()) for metric, rows in found.items()},
-        answers=objective.answers(model, examples.examples, judge),
-    )
+
+
+def _held_out(prepared: _Prepared) -> Sequence[Example]:
+    if prepared.dataset.validation is None:
+        raise TypeError("nothing is held out")
+    return prepared.dataset.validation.examples
 
 
 def _compared(base: ScoresOfModel | None, tuned: ScoresOfModel) -> ScoresFile | None:

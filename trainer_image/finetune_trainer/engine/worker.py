@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from finetune_trainer.engine.failures import translate
@@ -23,7 +24,12 @@ log = logging.getLogger("finetune_trainer")
 
 
 def main() -> int:
-    """Run and leave the message for the launcher in the file it named."""
+    """Train."""
+    return carry_out(_run)
+
+
+def carry_out(work: Callable[[Path, Workspace], Trained | None]) -> int:
+    """Do the work and leave the message for the launcher in the file it named."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--workspace", type=Path, required=True)
@@ -35,8 +41,10 @@ def main() -> int:
         format=f"%(asctime)s %(levelname)s [{rank}] %(message)s",
     )
     message = Path(os.environ[MESSAGE_VARIABLE])
+    # The launcher alone listens to a terminal's Ctrl-C, and hands it on as SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        trained = _run(arguments.recipe, Workspace(arguments.workspace))
+        trained = work(arguments.recipe, Workspace(arguments.workspace))
     except Exception as error:
         known = translate(error)
         if known is None:
@@ -53,8 +61,6 @@ def main() -> int:
 
 
 def _run(recipe_path: Path, workspace: Workspace) -> Trained | None:
-    # The launcher alone listens to a terminal's Ctrl-C, and hands it on as SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     stop = StopRequest()
     stop.listen()
     recipe = read_recipe(recipe_path)

@@ -32,8 +32,6 @@ from finetune_trainer.workspace import Workspace, sync_directory
 
 log = logging.getLogger(__name__)
 
-FOLDERS = {ArtifactKind.ADAPTER: "adapter", ArtifactKind.MODEL: "model"}
-
 
 @dataclass(frozen=True)
 class Result:
@@ -47,23 +45,26 @@ class Result:
     evaluation: Evaluation | None
     scores: ScoresFile | None
     """What `evaluation` is the mean of."""
+    divergence: float | None
+    """Of what is served from what was trained, where those differ."""
     precision: Precision
 
 
 def already_complete(workspace: Workspace, recipe: Recipe) -> Trained | None:
-    """What an earlier attempt of the same recipe has left, if it came to the end."""
+    """What an earlier attempt of the same recipe has left, if its training came to the end."""
     try:
         content = workspace.completion.read_bytes()
         manifest = CompletionManifest.model_validate_json(content)
     except (OSError, ValidationError):
         return None
-    return _trained(manifest, content) if manifest.recipe_digest == recipe.digest() else None
+    return trained(manifest, content) if manifest.recipe_digest == recipe.digest() else None
 
 
 def write_output(
     model: torch.nn.Module, base: BaseModel, result: Result, workspace: Workspace, fence: Fence
 ) -> Trained:
-    """Write the artifact, the tokenizer, the model card and, last, completion.json.
+    """Write what was trained, the tokenizer, the model card and, last, completion.json. What else
+    is exported is made from it in another process: see process.py.
 
     Raises:
         SupersededError: a later attempt owns the volume; nothing was committed.
@@ -72,7 +73,7 @@ def write_output(
     method = METHODS[recipe.method.type]
     temporary = workspace.root / f".output.{fence.attempt}"
     shutil.rmtree(temporary, ignore_errors=True)
-    folder = temporary / FOLDERS[method.kind]
+    folder = temporary / method.kind.folder
     folder.mkdir(parents=True)
     method.save(model, recipe, folder, published_dtype(base))
     _verify_weights(folder)
@@ -89,23 +90,24 @@ def write_output(
         metrics=MetricsLog(workspace.metrics),
         steps=result.total_steps,
         attempt=result.attempt,
+        divergence=result.divergence,
     )
     (folder / "README.md").write_text(model_card(recipe, result, method.kind), encoding="utf-8")
     if result.scores:
         (temporary / workspace.evaluation.name).write_text(result.scores.model_dump_json())
     manifest = _manifest(result, method.kind, temporary, workspace)
-    content = manifest.model_dump_json(indent=2).encode()
+    content = content_of(manifest)
     (temporary / workspace.completion.name).write_bytes(content)
-    _let_others_read(temporary)
+    let_others_read(temporary)
     sync_tree(temporary)
     fence.hold()
     shutil.rmtree(workspace.output, ignore_errors=True)
     temporary.rename(workspace.output)
     sync_directory(workspace.root)
-    return _trained(manifest, content)
+    return trained(manifest, content)
 
 
-def _let_others_read(directory: Path) -> None:
+def let_others_read(directory: Path) -> None:
     """safetensors writes files for their owner only; publishing may run as another user."""
     for path in directory.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -127,7 +129,6 @@ def _verify_weights(folder: Path) -> None:
 def _manifest(
     result: Result, kind: ArtifactKind, directory: Path, workspace: Workspace
 ) -> CompletionManifest:
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
     return CompletionManifest(
         job=result.recipe.job,
         attempt=result.attempt,
@@ -141,15 +142,27 @@ def _manifest(
         total_steps=result.total_steps,
         loss=result.loss,
         evaluation=result.evaluation,
-        files=[
-            FileDigest(
-                path=path.relative_to(directory).as_posix(),
-                bytes=path.stat().st_size,
-                sha256=file_digest(path),
-            )
-            for path in files
-        ],
+        divergence=result.divergence,
+        files=digests(directory, directory),
     )
+
+
+def digests(folder: Path, root: Path) -> list[FileDigest]:
+    """Of every file in the folder, its path relative to `root`."""
+    return [
+        FileDigest(
+            path=path.relative_to(root).as_posix(),
+            bytes=path.stat().st_size,
+            sha256=file_digest(path),
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+
+
+def content_of(manifest: CompletionManifest) -> bytes:
+    """completion.json."""
+    return manifest.model_dump_json(indent=2).encode()
 
 
 def _base_model_digest(workspace: Workspace) -> str:
@@ -161,7 +174,8 @@ def _base_model_digest(workspace: Workspace) -> str:
         return ""
 
 
-def _trained(manifest: CompletionManifest, content: bytes) -> Trained:
+def trained(manifest: CompletionManifest, content: bytes) -> Trained:
+    """What is said of it at the end of `train`."""
     return Trained(
         step=manifest.step,
         total_steps=manifest.total_steps,

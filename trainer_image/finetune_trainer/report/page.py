@@ -45,6 +45,8 @@ class Report:
     data: Data
     steps: int
     attempt: int
+    divergence: float | None
+    """Of what is served from what was trained, in nats a token, where those differ."""
     peak_bytes: int
     """Largest resident memory of the leading process; of the GPU where it computes there."""
 
@@ -187,8 +189,16 @@ def _training(report: Report) -> list[tuple[str, str]]:
         ("learning rate", f"{recipe.training.learning_rate:g}, {recipe.training.schedule}"),
         ("computed on", f"{recipe.compute.device}, {recipe.compute.world_size} process(es)"),
         ("attempts", f"{report.attempt}"),
+        *_served(report),
         ("recipe", recipe.digest()),
     ]
+
+
+def _served(report: Report) -> list[tuple[str, str]]:
+    if report.divergence is None:
+        return []
+    found = f"{report.divergence:.4f} nats a token from what was trained (KL)"
+    return [("served, on the unquantized model", found)]
 
 
 def _answers(scores: ScoresFile | None) -> list[str]:

@@ -26,6 +26,7 @@ def write_report(
     metrics: MetricsLog,
     steps: int,
     attempt: int,
+    divergence: float | None,
 ) -> None:
     """Write it into the artifact's folder, so that it is published as well."""
     report = Report(
@@ -36,6 +37,7 @@ def write_report(
         data=_data(dataset),
         steps=steps,
         attempt=attempt,
+        divergence=divergence,
         peak_bytes=_peak_bytes(recipe.compute.device),
     )
     try:

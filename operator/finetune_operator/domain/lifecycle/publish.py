@@ -1,5 +1,7 @@
 """Publish: push the result, then hand it to whoever serves it. No trainer pod lives meanwhile."""
 
+from collections.abc import Sequence
+
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Artifact, Phase, Published
 from finetune_operator.api.output import PublishType
@@ -22,8 +24,7 @@ def publish(work: Work) -> bool:
     if not work.status.artifacts and not _push(work):
         return False
     if work.spec.publish.type is PublishType.NONE:
-        uri = work.status.artifacts[0].uri
-        work.set(ConditionType.PUBLISHED, True, Reason.PUBLISHED, f"pushed as {uri}")
+        work.set(ConditionType.PUBLISHED, True, Reason.PUBLISHED, _pushed(work.status.artifacts))
         return True
     if work.seen.publication is None:
         # Only now is it known what to publish; the next call will have looked.
@@ -42,12 +43,21 @@ def _push(work: Work) -> bool:
         # The pod is gone and the digest with it; pushing again gives the same one.
         PUSH.start(work, job.number + 1)
         return False
-    work.update(artifacts=(Artifact(kind=said.kind, uri=said.uri, bytes=said.bytes),))
-    work.event(Reason.PUBLISHED, f"pushed as {said.uri}")
+    artifacts = tuple(
+        Artifact(kind=image.kind, uri=said.uri(image), bytes=image.bytes) for image in said.images
+    )
+    work.update(artifacts=artifacts)
+    work.event(Reason.PUBLISHED, _pushed(artifacts))
     if not work.holds(ConditionType.EVALUATED):
         record_evaluation(work, said.completion)
     work.goes_on(Phase.PUBLISHING, Reason.PUBLISHING)
     return True
+
+
+def _pushed(artifacts: Sequence[Artifact]) -> str:
+    """The first by its name; all of them are in status.artifacts."""
+    more = f" and {len(artifacts) - 1} more, see status.artifacts" if len(artifacts) > 1 else ""
+    return f"pushed as {artifacts[0].uri}{more}"
 
 
 def _hand_over(work: Work, publication: Publication) -> bool:
