@@ -121,6 +121,10 @@ bench-trainer: venv ## Compare the trainer's speed with its peers' on real conve
 scenarios: venv ## Measure every scenario with every method, and write docs/scenarios.md (90 minutes)
 	$(PYTHON) -m bench.scenarios $(BENCH_ARGUMENTS)
 
+.PHONY: bench-exports
+bench-exports: venv ## Compare every export of SmolLM2 with PyTorch on 50 prompts
+	$(PYTHON) -m bench.exports --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
+
 .PHONY: test-cluster
 test-cluster: images ## Run the tests on a real cluster
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)

@@ -1,0 +1,1 @@
+"""What each export costs, and how near it is to what was trained."""
