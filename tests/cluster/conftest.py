@@ -112,7 +112,7 @@ class Departures:
         while self._until:
             name, until = self._until.popitem()
             try:
-                left = max(1, until - time.monotonic())
+                left = max(1, round(until - time.monotonic()))
                 Kube("").wait_gone("namespace", name, deadline=left)
             except (KubectlError, subprocess.TimeoutExpired):
                 dump(Kube(name))

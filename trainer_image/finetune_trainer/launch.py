@@ -48,8 +48,8 @@ the others, and what the peer itself died of must not be lost so. As a rule the 
 ends the wait as soon as the peer's kubelet has reported; it runs out only where that node is gone
 too."""
 OUT_OF_MEMORY = (
-    "the container's memory limit was reached: lower training.tokensPerBatch or "
-    "training.maxLength, or raise the memory limit in compute.podTemplate.resources"
+    "the container reached its memory limit: lower training.maxLength or "
+    "training.tokensPerBatch, or raise compute.podTemplate.resources.limits.memory"
 )
 OUT_OF_MEMORY_EXPORTING = (
     "training is complete and saved, but making output.exports reached the container's memory "
