@@ -10,18 +10,26 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
+from peft.utils import ModulesToSaveWrapper
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 import finetune_trainer
-from finetune_trainer.base_model import open_base_model
+from finetune_trainer.base_model import BaseModel, open_base_model
+from finetune_trainer.data.dataset import load_dataset
 from finetune_trainer.engine.checkpoints import STATE
 from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.progress import ProgressReporter
@@ -29,6 +37,7 @@ from finetune_trainer.engine.run import run
 from finetune_trainer.engine.state import load_weights
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.world import World
+from finetune_trainer.heads import HEADS, Head
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import (
     Initialization,
@@ -41,7 +50,7 @@ from finetune_trainer.recipe import (
 from finetune_trainer.rules import TASK_METRICS, problems
 from finetune_trainer.workspace import Workspace
 from tests.trainer.recipes import CONVERSATIONS, recipe, workspace
-from tests.trainer.tiny_models import write_model
+from tests.trainer.tiny_models import ENCODERS, write_encoder, write_model
 
 _LOW_RANK = {"rank": 4, "alpha": 8, "dropout": 0.0}
 
@@ -79,6 +88,29 @@ TASK_DATA: dict[str, list[Any]] = {
         {"source": each["instruction"], "target": each["output"]} for each in _INSTRUCTIONS
     ],
     "Completion": [{"text": each["instruction"] + each["output"]} for each in _INSTRUCTIONS],
+    "ExtractiveQuestionAnswering": [
+        {
+            "question": f"Who is {number}?",
+            "context": f"Number {number} is Ada{number}, as is known.",
+            "answers": [{"text": f"Ada{number}", "start": len(f"Number {number} is ")}],
+        }
+        for number in range(24)
+    ],
+    "TextClassification": [
+        {"text": each["instruction"], "label": f"of {number % 3}"}
+        for number, each in enumerate(_INSTRUCTIONS)
+    ],
+    "TokenClassification": [
+        {"tokens": ["Ask", f"Ada{number}", "Byron"], "tags": ["O", "B-PERSON", "I-PERSON"]}
+        for number in range(24)
+    ],
+}
+
+FACTORIES: dict[Head, Any] = {
+    Head.CAUSAL_LM: AutoModelForCausalLM,
+    Head.SEQUENCE_CLASSIFICATION: AutoModelForSequenceClassification,
+    Head.TOKEN_CLASSIFICATION: AutoModelForTokenClassification,
+    Head.SPAN: AutoModelForQuestionAnswering,
 }
 
 AXES: dict[str, tuple[Any, ...]] = {
@@ -88,7 +120,7 @@ AXES: dict[str, tuple[Any, ...]] = {
     "precision": ("FP32", "Auto"),
     "packing": (True, False),
     "optimizer": tuple(Optimizer),
-    "architecture": ("llama", "phi3"),
+    "architecture": ("llama", "phi3", "bert"),
 }
 
 
@@ -103,6 +135,12 @@ class Cell:
     packing: bool
     optimizer: str
     architecture: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is such a model: `check` refuses what there is not."""
+        head, encoder = HEADS[Task(self.task)], self.architecture in ENCODERS
+        return not (head is Head.CAUSAL_LM and encoder) and not (head is Head.SPAN and not encoder)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -132,7 +170,7 @@ class Cell:
 def product() -> list[Cell]:
     """All cells that the rules allow."""
     cells = [Cell(*values) for values in itertools.product(*AXES.values())]
-    return [cell for cell in cells if not problems(recipe(**cell.changes))]
+    return [cell for cell in cells if cell.fits and not problems(recipe(**cell.changes))]
 
 
 def pairs() -> list[Cell]:
@@ -158,7 +196,8 @@ def check(cell: Cell, root: Path) -> None:
         AssertionError: the resumed result is another one, or PEFT computes something else.
     """
     # Four-bit blocks are of 64 numbers.
-    base = write_model(root / "base", cell.architecture, hidden_size=64, intermediate_size=128)
+    write = write_encoder if cell.architecture in ENCODERS else write_model
+    base = write(root / "base", cell.architecture, hidden_size=64, intermediate_size=128)
     (root / "run").mkdir()
     made = workspace(root / "run", base, TASK_DATA[cell.task], **cell.changes)
     place = Workspace(root / "run")
@@ -170,9 +209,11 @@ def check(cell: Cell, root: Path) -> None:
     resumed = _artifact(place)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    theirs = _logits_by_peft(base, place)
-    untuned = _logits(AutoModelForCausalLM.from_pretrained(base))
-    assert float((theirs - untuned).abs().max()) > 1e-4
+    head = HEADS[made.task]
+    theirs = _logits_by_peft(base, place, head)
+    if head is Head.CAUSAL_LM:
+        untuned = _logits(AutoModelForCausalLM.from_pretrained(base))
+        assert float((theirs - untuned).abs().max()) > 1e-4
     difference = float((theirs - _logits(_trained(made, base, place))).abs().max())
     assert difference <= 1e-4, f"logits differ by {difference}"
 
@@ -190,33 +231,43 @@ def _artifact(place: Workspace) -> dict[str, torch.Tensor]:
     return load_file(file)
 
 
-def _logits_by_peft(base: Path, place: Workspace) -> torch.Tensor:
+def _logits_by_peft(base: Path, place: Workspace, head: Head) -> torch.Tensor:
     (file,) = place.output.rglob("*.safetensors")
+    factory = FACTORIES[head]
     if not (file.parent / "adapter_config.json").exists():
-        return _logits(AutoModelForCausalLM.from_pretrained(file.parent))
-    plain = AutoModelForCausalLM.from_pretrained(base)
+        return _logits(factory.from_pretrained(file.parent))
+    # A new head has the classes of the configuration that is published beside it.
+    config = AutoConfig.from_pretrained(base if head is Head.CAUSAL_LM else file.parent)
+    plain = factory.from_pretrained(base, config=config)
     return _logits(PeftModel.from_pretrained(plain, str(file.parent)))
 
 
 def _trained(made: Recipe, base: Path, place: Workspace) -> torch.nn.Module:
     """What the checkpoint of the last step holds, around the base model as it is served."""
     method = METHODS[made.method.type]
-    opened = open_base_model(base, made.training.max_length)
+    opened = open_base_model(base, made.training.max_length, HEADS[made.task])
+    settings = _settings(made, place, opened)
     cpu = torch.device("cpu")
     checkpoint = place.checkpoints / "step-00000004"
     if made.method.lora and made.method.lora.initialization is not Initialization.DEFAULT:
         state = json.loads((checkpoint / STATE).read_text())
         dtype = method.load_dtype(Precision(state["precision"]))
-        held = load_model(opened, dtype, cpu, made.quantization.type)
-        return _moved(method.apply(held, made), checkpoint, base)
-    model = method.apply(load_model(opened, torch.float32, cpu), made)
+        held = load_model(opened, dtype, cpu, made.quantization.type, settings)
+        served = load_model(opened, torch.float32, cpu, settings=settings)
+        return _moved(method.apply(held, made), checkpoint, served)
+    model = method.apply(load_model(opened, torch.float32, cpu, settings=settings), made)
     load_weights(checkpoint, model)
     return model
 
 
-def _moved(started: Any, checkpoint: Path, base: Path) -> torch.nn.Module:
-    """The base model plus what training has changed of an update that was not zero."""
-    served: Any = AutoModelForCausalLM.from_pretrained(base)
+def _settings(made: Recipe, place: Workspace, opened: BaseModel) -> Mapping[str, object]:
+    """What the task wants of the model's configuration."""
+    return load_dataset(made, place, opened.tokenizer()).settings
+
+
+def _moved(started: Any, checkpoint: Path, served: Any) -> torch.nn.Module:
+    """The base model plus what training has changed of an update that was not zero, and the head
+    as it was trained."""
     layers = {
         name.removeprefix("base_model.model."): module
         for name, module in started.named_modules()
@@ -227,6 +278,10 @@ def _moved(started: Any, checkpoint: Path, base: Path) -> torch.nn.Module:
     with torch.no_grad():
         for name, layer in layers.items():
             served.get_submodule(name).weight += layer.get_delta_weight("default") - start[name]
+        for name, module in started.named_modules():
+            if isinstance(module, ModulesToSaveWrapper):
+                head = served.get_submodule(name.removeprefix("base_model.model."))
+                head.load_state_dict(module.modules_to_save["default"].state_dict())
     return served
 
 
@@ -236,9 +291,11 @@ def _logits(model: Any) -> torch.Tensor:
     lengths = {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": 40, "max_length_k": 40}
     ours = model.config._attn_implementation == "per_document"
     with torch.no_grad():
-        answer = model.eval()(input_ids=ids, use_cache=False, **(lengths if ours else {}))
-    logits: torch.Tensor = answer.logits[0, -40:]  # without those of virtual tokens
-    return logits
+        answer = model.eval()(input_ids=ids, **(lengths | {"use_cache": False} if ours else {}))
+    if "start_logits" in answer:
+        return torch.cat([answer.start_logits, answer.end_logits])
+    logits: torch.Tensor = answer.logits[0]
+    return logits[-40:]  # without those of virtual tokens
 
 
 def code_digest() -> str:

@@ -1,9 +1,10 @@
 """The base model, as far as it can be known without its weights. Needs no torch; engine/loading.py
 loads it."""
 
+import copy
 import json
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
@@ -45,10 +47,16 @@ _KNOWN = {
         "cannot classify words: choose a model such as BERT",
     ),
     Head.SPAN: _Known(
-        MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES,
+        # transformers gives decoders such a head, but they would have to say where an answer begins
+        # before they have read it, and many of these classes load no weights of a base model.
+        MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES.keys()
+        - (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.keys() - MODEL_FOR_MASKED_LM_MAPPING_NAMES.keys()),
         "cannot find answers in a text: choose a model such as BERT",
     ),
 }
+
+_POSITIONS_AFTER_PAD = ("roberta", "xlm-roberta", "camembert")
+"""Architectures that count positions from after the id of their pad token."""
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -64,7 +72,18 @@ class BaseModel:
     @property
     def positions(self) -> int | None:
         """Tokens of the longest sequence that it was made for; None where there is no bound."""
-        return getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        config = self.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None)
+        if positions is not None and config.model_type in _POSITIONS_AFTER_PAD:
+            positions -= config.pad_token_id + 1
+        return positions
+
+    def configured(self, settings: Mapping[str, object]) -> PreTrainedConfig:
+        """Its configuration, with what a task wants of it."""
+        config = copy.deepcopy(self.config)
+        for name, value in settings.items():
+            setattr(config, name, value)
+        return config
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """

@@ -12,6 +12,7 @@ from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Checked
 from finetune_trainer.recipe import Recipe, read_recipe
 from finetune_trainer.rules import problems, warmup_refused
+from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate, write_durably
 
 
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> Checked:
         HEADS[recipe.task],
     )
     dataset = load_dataset(recipe, workspace, base.tokenizer())
-    plan = make_plan(dataset.train.examples, recipe.training)
+    plan = make_plan(dataset.train.examples, recipe.training, lay_out=TASKS[recipe.task].lay_out)
     if recipe.training.warmup_steps >= plan.total_steps:
         raise ConfigurationError(warmup_refused(recipe.training.warmup_steps, plan.total_steps))
     if found := [*model_rules.problems(base, recipe), *export_rules.problems(base, recipe)]:

@@ -6,8 +6,9 @@ All else works, which the matrix of tests shows. Adding a refusal: a line here.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from finetune_trainer.heads import HEADS, Head
+from finetune_trainer.heads import OTHER_HEADS
 from finetune_trainer.recipe import (
+    ClassWeights,
     Export,
     Initialization,
     MethodType,
@@ -19,6 +20,7 @@ from finetune_trainer.recipe import (
 METHOD = "method.type"
 QUANTIZATION = "quantization.type"
 INITIALIZATION = "method.lora.initialization"
+CLASS_WEIGHTS = "training.classWeights"
 PUBLISH = "publish.type"
 TASK = "task"
 EXPORTS = "output.exports"
@@ -28,6 +30,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     METHOD: tuple(MethodType),
     QUANTIZATION: tuple(QuantizationType),
     INITIALIZATION: tuple(Initialization),
+    CLASS_WEIGHTS: tuple(ClassWeights),
     PUBLISH: ("None", "Workspace", "KAITO"),
     TASK: tuple(Task),
     EXPORTS: tuple(Export),
@@ -57,7 +60,6 @@ class Refusal:
 
 _NOT_LORA = (MethodType.DORA, MethodType.IA3, MethodType.VERA, MethodType.PROMPT_TUNING)
 _CONVERSIONS = tuple(export for export in Export if export is not Export.ADAPTER)
-_GENERATE_NOTHING = tuple(task for task, head in HEADS.items() if head is not Head.CAUSAL_LM)
 
 REFUSALS = (
     Refusal(
@@ -84,6 +86,33 @@ REFUSALS = (
         (QuantizationType.NONE, QuantizationType.INT8),
         "LoftQ makes good what four bits have lost",
         "set quantization.type NF4, or method.lora.initialization Default",
+    ),
+    Refusal(
+        METHOD,
+        MethodType.PROMPT_TUNING,
+        TASK,
+        OTHER_HEADS,
+        "PEFT puts the prompt where such a head reads, and leaves out which text a token is of",
+        "set method.type LoRA",
+    ),
+    Refusal(
+        CLASS_WEIGHTS,
+        ClassWeights.BALANCED,
+        TASK,
+        tuple(task for task in Task if task is not Task.TEXT_CLASSIFICATION),
+        "only TextClassification has classes to weigh",
+        "set training.classWeights None",
+    ),
+    *(
+        Refusal(
+            PUBLISH,
+            served,
+            TASK,
+            OTHER_HEADS,
+            f"a {served} answers with text, and this model with classes or places",
+            "set publish.type None and load the artifact with transformers",
+        )
+        for served in ("Workspace", "KAITO")
     ),
     Refusal(
         PUBLISH,
@@ -142,12 +171,11 @@ REFUSALS = (
             EXPORTS,
             export,
             TASK,
-            _GENERATE_NOTHING,
+            OTHER_HEADS,
             f"{export} is for programs that generate text",
             "set output.exports [ONNX]",
         )
         for export in (Export.ONNX_ADAPTER, Export.AI_TOOLKIT, Export.GGUF)
-        if _GENERATE_NOTHING
     ),
 )
 
@@ -177,6 +205,7 @@ def values_of(recipe: Recipe) -> dict[str, str | Sequence[str]]:
         QUANTIZATION: recipe.quantization.type,
         TASK: recipe.task,
         EXPORTS: recipe.output.exports,
+        CLASS_WEIGHTS: recipe.training.class_weights,
     }
     if recipe.method.lora:
         chosen[INITIALIZATION] = recipe.method.lora.initialization

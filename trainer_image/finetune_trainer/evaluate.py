@@ -10,7 +10,7 @@ import torch
 
 from finetune_trainer.data.chat_template import ChatTemplate
 from finetune_trainer.data.examples import Example, Tokens
-from finetune_trainer.data.packing import pack, share
+from finetune_trainer.data.packing import RowLayout, pack, rows, share
 from finetune_trainer.engine.generation import answer, batches
 from finetune_trainer.engine.world import World
 from finetune_trainer.metrics import Rows
@@ -44,6 +44,7 @@ class Judge:
         scores: Callable[[Sequence[AnyExample]], Collection[Sequence[float]]],
         *,
         columns: int,
+        lay_out: RowLayout = rows,
     ) -> Rows:
         """The numbers of every example, on every process.
 
@@ -52,12 +53,15 @@ class Judge:
             examples: in whose order the result is.
             scores: gives `columns` numbers for each example of a row.
             columns: how many numbers that are.
+            lay_out: which examples are computed together.
         """
         found = np.zeros((len(examples), columns))
-        packs = pack([each.length for each in examples], range(len(examples)), self.max_length)
+        lengths = [each.length for each in examples]
+        packs = pack(lengths, range(len(examples)), self.max_length)
+        mine = share(packs, self.world.rank, self.world.size)
         model.eval()
         with torch.no_grad(), self.autocast:
-            for members in share(packs, self.world.rank, self.world.size):
+            for members in lay_out(mine, lengths, self.max_length):
                 found[list(members)] = list(scores([examples[index] for index in members]))
         return np.array(self.world.sum(found.ravel().tolist())).reshape(found.shape)
 

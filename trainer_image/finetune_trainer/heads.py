@@ -20,4 +20,10 @@ HEADS = {
     Task.COMPLETION: Head.CAUSAL_LM,
     Task.QUESTION_ANSWERING: Head.CAUSAL_LM,
     Task.TRANSLATION: Head.CAUSAL_LM,
+    Task.EXTRACTIVE_QUESTION_ANSWERING: Head.SPAN,
+    Task.TEXT_CLASSIFICATION: Head.SEQUENCE_CLASSIFICATION,
+    Task.TOKEN_CLASSIFICATION: Head.TOKEN_CLASSIFICATION,
 }
+
+OTHER_HEADS = tuple(task for task, head in HEADS.items() if head is not Head.CAUSAL_LM)
+"""Tasks whose model does not go on with a text."""

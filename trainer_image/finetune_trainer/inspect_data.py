@@ -1,18 +1,15 @@
 """`inspect`: what training sees of a data file, without a recipe and without weights."""
 
 import argparse
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.data.dataset import load_dataset
-from finetune_trainer.data.examples import Example, TokensExample
 from finetune_trainer.data.formats import formats_for
 from finetune_trainer.data.read import find_files, read_files
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.heads import HEADS
-from finetune_trainer.manifest import Bin, Inspected, Part, ShownExample
+from finetune_trainer.manifest import Bin, Inspected, ShownExample
 from finetune_trainer.recipe import (
     Checkpoint,
     Columns,
@@ -32,10 +29,8 @@ from finetune_trainer.recipe import (
     Training,
 )
 from finetune_trainer.rules import problems
+from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _BINS = 10
 
@@ -62,7 +57,7 @@ def run(arguments: argparse.Namespace) -> Inspected:
         arguments.model, arguments.max_length, HEADS[recipe.task]
     ).tokenizer()
     dataset = load_dataset(recipe, Workspace(Path("/nonexistent")), tokenizer)
-    train = dataset.train
+    train, task = dataset.train, TASKS[recipe.task]
     files = find_files(arguments.data, str(arguments.data))
     formats = formats_for(recipe.task, recipe.dataset.columns)
     records = read_files(files, dataset.format, formats).records
@@ -75,7 +70,7 @@ def run(arguments: argparse.Namespace) -> Inspected:
         histogram=histogram(train.lengths_before),
         duplicates=len(records) - len({repr(each.record) for each in records}),
         shown=[
-            ShownExample(tokens=example.length, parts=_parts(example, tokenizer))
+            ShownExample(tokens=example.length, parts=task.show(dataset.tokenizer, example))
             for example in train.examples[: arguments.examples]
         ],
     )
@@ -91,21 +86,6 @@ def histogram(lengths: list[int]) -> list[Bin]:
     return [
         Bin(up_to=least + (at + 1) * width - 1, examples=count) for at, count in enumerate(counts)
     ]
-
-
-def _parts(example: Example, tokenizer: "PreTrainedTokenizerBase") -> list[Part]:
-    """Runs of tokens that are learned, or that are not."""
-    if not isinstance(example, TokensExample):
-        raise TypeError(f"{type(example).__name__} cannot be shown")
-    runs = groupby(zip(example.ids.tolist(), example.supervised.tolist(), strict=True), _learned)
-    return [
-        Part(text=str(tokenizer.decode([token for token, _ in run])), learned=key)
-        for key, run in runs
-    ]
-
-
-def _learned(pair: tuple[int, bool]) -> bool:
-    return pair[1]
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:

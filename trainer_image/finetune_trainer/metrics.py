@@ -4,7 +4,7 @@ Each example gives a row of numbers, and a metric is a function of the sums of t
 processes share the work and add up, and a bootstrap only adds up again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +22,42 @@ def mean(sums: Rows) -> NDArray[np.float64]:
     return result
 
 
+def f1(sums: Rows) -> NDArray[np.float64]:
+    """Three columns: what was found and is right, what was found, and what there is to find.
+
+    0 where there is neither.
+    """
+    right, found, wanted = np.moveaxis(sums, -1, 0)
+    result: NDArray[np.float64] = 2 * right / np.maximum(found + wanted, 1)
+    return result
+
+
+def macro_f1(sums: Rows) -> NDArray[np.float64]:
+    """Three columns for each class, as of f1: the mean over the classes that there are, in what was
+    found or in what there is to find."""
+    classes = sums.reshape(*sums.shape[:-1], -1, 3)
+    there = classes[..., 1:].sum(axis=-1) > 0
+    result: NDArray[np.float64] = f1(classes).sum(axis=-1) / np.maximum(there.sum(axis=-1), 1)
+    return result
+
+
 METRICS: dict[Metric, Callable[[Rows], NDArray[np.float64]]] = {
     Metric.LOSS: mean,
     Metric.EXACT_MATCH: mean,
     Metric.F1: mean,
     Metric.CHRF: answer_metrics.chrf,
     Metric.BLEU: answer_metrics.bleu,
+    Metric.ACCURACY: mean,
+    Metric.MACRO_F1: macro_f1,
+    Metric.ENTITY_F1: f1,
 }
 """From sums, shape (…, columns), to values, shape (…). Loss is in nats per unit of weight,
-ExactMatch and F1 are from 0 to 1, ChrF and BLEU from 0 to 100."""
+ChrF and BLEU are from 0 to 100, all others from 0 to 1."""
+
+
+def chosen(found: Mapping[Metric, Rows], metrics: Collection[Metric]) -> dict[Metric, Rows]:
+    """Those that are wanted, and Loss always."""
+    return {metric: rows for metric, rows in found.items() if metric in {Metric.LOSS, *metrics}}
 
 
 def value(metric: Metric, rows: Rows) -> float:

@@ -27,6 +27,9 @@ class Task(StrEnum):
     COMPLETION = "Completion"
     QUESTION_ANSWERING = "QuestionAnswering"
     TRANSLATION = "Translation"
+    EXTRACTIVE_QUESTION_ANSWERING = "ExtractiveQuestionAnswering"
+    TEXT_CLASSIFICATION = "TextClassification"
+    TOKEN_CLASSIFICATION = "TokenClassification"  # noqa: S105 - no password
 
 
 class Metric(StrEnum):
@@ -37,6 +40,9 @@ class Metric(StrEnum):
     F1 = "F1"
     CHRF = "ChrF"
     BLEU = "BLEU"
+    ACCURACY = "Accuracy"
+    MACRO_F1 = "MacroF1"
+    ENTITY_F1 = "EntityF1"
 
     @property
     def lower_is_better(self) -> bool:
@@ -53,6 +59,8 @@ class DatasetFormat(StrEnum):
     ALPACA = "Alpaca"
     TEXT = "Text"
     COLUMNS = "Columns"
+    SPAN_QA = "SpanQA"
+    CONLL = "CoNLL"
 
 
 class MethodType(StrEnum):
@@ -102,6 +110,13 @@ class Optimizer(StrEnum):
     ADAMW = "AdamW"
     ADAMW_8BIT = "AdamW8bit"
     ADAFACTOR = "Adafactor"
+
+
+class ClassWeights(StrEnum):
+    """How much each class counts in the loss: see tasks/text_classification.py."""
+
+    NONE = "None"
+    BALANCED = "Balanced"
 
 
 class Precision(StrEnum):
@@ -174,6 +189,9 @@ class Columns(_Frozen):
     context: str | None = None
     source: str | None = None
     target: str | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
 
     def named(self) -> dict[str, str]:
         """Keys by role, of the roles that were given."""
@@ -332,6 +350,8 @@ class Training(_Frozen):
     tokens_per_batch: int = Field(ge=8)
     """Tokens of one optimizer step over all processes: tokensPerBatch // maxLength sequences."""
     precision: Precision
+    class_weights: ClassWeights = ClassWeights.NONE
+    """Of task TextClassification."""
     seed: int = Field(ge=0, lt=2**32)
 
     @property

@@ -28,6 +28,9 @@ TASK_FORMATS = {
         DatasetFormat.SHARE_GPT,
     ),
     Task.TRANSLATION: (DatasetFormat.COLUMNS,),
+    Task.EXTRACTIVE_QUESTION_ANSWERING: (DatasetFormat.SPAN_QA,),
+    Task.TEXT_CLASSIFICATION: (DatasetFormat.COLUMNS,),
+    Task.TOKEN_CLASSIFICATION: (DatasetFormat.CONLL,),
 }
 """The formats a task can be learned from, the usual one first."""
 
@@ -47,6 +50,7 @@ class Roles:
 TASK_COLUMNS = {
     Task.QUESTION_ANSWERING: Roles(("question", "answer"), ("context",)),
     Task.TRANSLATION: Roles(("source", "target")),
+    Task.TEXT_CLASSIFICATION: Roles(("text", "label"), ("textPair",)),
 }
 """Of each task that can be learned from format Columns."""
 
@@ -56,6 +60,9 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.COMPLETION: (Metric.LOSS,),
     Task.QUESTION_ANSWERING: (Metric.LOSS, Metric.EXACT_MATCH, Metric.F1),
     Task.TRANSLATION: (Metric.LOSS, Metric.CHRF, Metric.BLEU),
+    Task.EXTRACTIVE_QUESTION_ANSWERING: (Metric.LOSS, Metric.EXACT_MATCH, Metric.F1),
+    Task.TEXT_CLASSIFICATION: (Metric.LOSS, Metric.ACCURACY, Metric.MACRO_F1),
+    Task.TOKEN_CLASSIFICATION: (Metric.LOSS, Metric.ENTITY_F1),
 }
 """What can be measured of a task; all of it is, unless evaluation.metrics says otherwise."""
 

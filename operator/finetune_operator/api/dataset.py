@@ -35,6 +35,14 @@ class Columns(ApiModel):
     target: ColumnKey | None = None
     """Key of the translation, for Translation: text, or a list of texts of which each is right and
     the first is learned. Absent: "target"."""
+    text: ColumnKey | None = None
+    """Key of the text, for TextClassification. Absent: "text"."""
+    text_pair: ColumnKey | None = None
+    """Key of a second text, for TextClassification of pairs. Absent: "textPair", which a line may
+    do without."""
+    label: ColumnKey | None = None
+    """Key of the class, for TextClassification: text or a whole number, or in every line a list of
+    them where a text may be of several classes. Absent: "label"."""
 
 
 class Dataset(ApiModel):
@@ -79,7 +87,10 @@ class Dataset(ApiModel):
     """Layout of a line: OpenAIChat (`{"messages": […]}`, as OpenAI documents it: with tools,
     tool_calls, and weight 0 for answers that are not learned), ShareGPT (`{"conversations":
     [{"from", "value"}]}`), Alpaca (`{"instruction", "input", "output"}`), Text (`{"text"}`),
-    Columns (any keys, see `columns`), or Auto: told by the first line. Default: Auto."""
+    SpanQA (`{"question", "context", "answers": [{"text", "start"}]}`, where start counts
+    characters), CoNLL (`{"tokens": […], "tags": […]}` with tags B-, I- and O, or files *.conll with
+    a word and its tag in each line), Columns (any keys, see `columns`), or Auto: told by the first
+    line. Default: Auto."""
     columns: Columns | None = None
     """Keys of format Columns, which is then what Auto means. Absent: keys are named like the
     task's roles."""

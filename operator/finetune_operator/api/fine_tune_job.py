@@ -18,6 +18,7 @@ from finetune_operator.api.sources import ModelSource
 from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
 from finetune_trainer.combinations import (
+    CLASS_WEIGHTS,
     EXPORTS,
     INITIALIZATION,
     METHOD,
@@ -85,6 +86,7 @@ _OTHERWISE = {
     PUBLISH: "self.publish.type != '{}'",
     TASK: "self.task != '{}'",
     EXPORTS: "!('{}' in self.output.exports)",
+    CLASS_WEIGHTS: "self.training.classWeights != '{}'",
 }
 """That a value of a field of spec is not chosen, in CEL."""
 
@@ -185,8 +187,11 @@ class FineTuneJobSpec(ApiModel):
     task: Task
     """What the model is taught: Chat (conversations; every turn of the assistant), Instruction
     (an instruction and its answer), Completion (plain text, every token), QuestionAnswering (a
-    question, if need be with the text that it is about, and a short answer) or Translation (a text
-    and the same in another language)."""
+    question, if need be with the text that it is about, and a short answer), Translation (a
+    text and the same in another language), ExtractiveQuestionAnswering (which part of a text
+    answers a question), TextClassification (the class of a text) or TokenClassification (the
+    entities in a sentence). The last three are for models such as BERT; texts and words are
+    classified by decoders too."""
     translation: Translation | None = None
     """What the prompt of task Translation names. Absent: no language."""
     dataset: Dataset

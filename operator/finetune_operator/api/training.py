@@ -12,7 +12,7 @@ from finetune_operator.api.text import (
     LearningRate,
     PositiveDecimal,
 )
-from finetune_trainer.recipe import Optimizer, Precision, Schedule
+from finetune_trainer.recipe import ClassWeights, Optimizer, Precision, Schedule
 
 WEIGHT_DECAY_PATTERN = r"^(0|1|1\.0+|0?\.[0-9]+)$"
 
@@ -87,15 +87,20 @@ class Training(ApiModel):
     """Gradients of a larger norm, over all parameters, are scaled down to it; a string.
     Default: "1.0"."""
     max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 1024
-    """Tokens of a sequence; longer examples are cut at their end. Default: 1024."""
+    """Tokens of a sequence; longer examples are cut at their end, or split where the task can.
+    Default: 1024."""
     packing: bool = True
-    """Put several examples into one sequence, each attending only to itself: the same result
-    sooner. Default: true."""
+    """True: a sequence holds several examples of together up to maxLength tokens, each attending
+    only to itself. False: it holds one. Encoders compute examples of similar length side by side
+    either way. Default: true."""
     tokens_per_batch: Annotated[int, Field(ge=8, le=1_073_741_824)] = 8192
     """Tokens of one optimizer step over all nodes and GPUs: tokensPerBatch / maxLength sequences,
     a number that nodes (times gpusPerNode on GPU) must divide. Default: 8192."""
     precision: Precision = Precision.AUTO
     """Number format of frozen weights and arithmetic; what is trained is kept in FP32. Auto: BF16
     where the processor computes with it, else FP32. Default: Auto."""
+    class_weights: ClassWeights = ClassWeights.NONE
+    """Of TextClassification. Balanced: a rare class counts as much in the loss as a frequent one.
+    None: each example counts as much as any other. Default: None."""
     seed: Annotated[int, Field(ge=0, le=4_294_967_295)] = 42
     """Decides initial values, the order of the examples and which are held out. Default: 42."""

@@ -143,5 +143,6 @@ def _training(training: Training, method: MethodType) -> recipe.Training:
         packing=training.packing,
         tokens_per_batch=training.tokens_per_batch,
         precision=training.precision,
+        class_weights=training.class_weights,
         seed=training.seed,
     )

@@ -38,7 +38,9 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "validation": [],
             "validationFraction": 0.05,
             "format": "Auto",
-            "columns": dict.fromkeys(["question", "answer", "context", "source", "target"]),
+            "columns": dict.fromkeys(
+                ["question", "answer", "context", "source", "target", "text", "textPair", "label"]
+            ),
         },
         "method": {
             "type": "LoRA",
@@ -71,6 +73,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "packing": True,
             "tokensPerBatch": 8192,
             "precision": "Auto",
+            "classWeights": "None",
             "seed": 42,
         },
         "compute": {

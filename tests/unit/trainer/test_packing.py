@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_trainer.data.examples import TokensExample
-from finetune_trainer.data.packing import Pack, epoch_batches, pack, rows, share
+from finetune_trainer.data.packing import (
+    SIMILAR,
+    Pack,
+    epoch_batches,
+    pack,
+    padded_rows,
+    rows,
+    share,
+)
 from finetune_trainer.data.plan import make_plan
 from finetune_trainer.recipe import Training
 from tests.trainer.recipes import recipe
@@ -117,3 +125,21 @@ def test_epochs_are_whole() -> None:
 def test_max_steps_counts_and_epochs_does_not(max_steps: int, epochs: int) -> None:
     made = training(maxSteps=max_steps, epochs=epochs, warmupSteps=0)
     assert make_plan([example()] * 10, made).total_steps == max_steps
+
+
+@given(epochs(), st.integers(1, 8), st.integers(1, 4))
+def test_rows_that_are_filled_up_hold_similar_lengths_and_lose_nothing(
+    epoch: tuple[list[int], list[list[Pack]], int], world_size: int, micro_batch: int
+) -> None:
+    lengths, batches, _ = epoch
+    capacity = CAPACITY * micro_batch
+    for batch in batches:
+        shares = [share(batch, rank, world_size) for rank in range(world_size)]
+        made = [row for part in shares for row in padded_rows(part, lengths, capacity)]
+        assert Counter(each for row in made for each in row) == Counter(
+            each for members in batch for each in members
+        )
+        for row in made:
+            of = [lengths[each] for each in row]
+            assert max(of) * len(of) <= capacity
+            assert min(of) >= SIMILAR * max(of)

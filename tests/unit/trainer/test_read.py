@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer.data.dataset import split
-from finetune_trainer.data.formats import ColumnValues, Record, Role, ToolCall, formats_for
+from finetune_trainer.data.formats import (
+    ColumnValues,
+    Record,
+    Role,
+    Span,
+    SpanQuestion,
+    ToolCall,
+    formats_for,
+)
 from finetune_trainer.data.read import Located, Read, find_files, read_files
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import Columns, DatasetFormat, Task
@@ -205,3 +213,90 @@ def test_equal_records_stay_on_one_side() -> None:
 def test_split_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(DataError, match="validationFraction"):
         split(records(["a"]), 0.05, seed=1)
+
+
+TAGGED = b'{"tokens": ["Ada", "Byron", "wrote"], "tags": ["B-PERSON", "I-PERSON", "O"]}'
+SPAN = b'{"question": "Who?", "context": "It was Ada.", "answers": [{"text": "Ada", "start": 7}]}'
+SQUAD = b"""{"id": "1", "title": "t", "question": "Who?", "context": "It was Ada.",
+  "answers": {"text": ["Ada"], "answer_start": [7]}}""".replace(b"\n", b"")
+
+
+def test_words_and_tags_are_the_same_from_both_kinds_of_files(tmp_path: Path) -> None:
+    columns = b"-DOCSTART- -X- O O\n\nAda NNP x B-PERSON\nByron NNP x I-PERSON\nwrote V x O\n\n\n"
+    formats = formats_for(Task.TOKEN_CLASSIFICATION, Columns())
+    one = read_files([write(tmp_path, TAGGED)], DatasetFormat.AUTO, formats)
+    other = read_files([write(tmp_path, columns, name="a.conll")], DatasetFormat.AUTO, formats)
+    assert one.format is other.format is DatasetFormat.CONLL
+    assert [each.record for each in one.records] == [each.record for each in other.records]
+    assert other.records[0].place == "a.conll line 3"
+
+
+def test_answers_are_read_as_lists_of_either_kind(tmp_path: Path) -> None:
+    formats = formats_for(Task.EXTRACTIVE_QUESTION_ANSWERING, Columns())
+    one, other = read_files([write(tmp_path, SPAN, SQUAD)], DatasetFormat.AUTO, formats).records
+    assert one.record == other.record
+    assert one.record.span_question == SpanQuestion("Who?", "It was Ada.", (Span("Ada", 7),))
+
+
+@pytest.mark.parametrize(
+    ("task", "line", "message"),
+    [
+        (Task.TOKEN_CLASSIFICATION, TAGGED.replace(b', "O"', b""), "3 tokens, but 2 tags"),
+        (
+            Task.TOKEN_CLASSIFICATION,
+            TAGGED.replace(b"B-PERSON", b"O"),
+            "token 2 (Byron) is tagged I-PERSON after O: the first word of an entity is tagged B-",
+        ),
+        (
+            Task.TOKEN_CLASSIFICATION,
+            TAGGED.replace(b"I-PERSON", b"I-PLACE"),
+            "is tagged I-PLACE after B-PERSON",
+        ),
+        (
+            Task.TOKEN_CLASSIFICATION,
+            TAGGED.replace(b"B-PERSON", b"S-PERSON"),
+            "the tag 'S-PERSON' of token 1 (Ada) is not O, B-",
+        ),
+        (
+            Task.EXTRACTIVE_QUESTION_ANSWERING,
+            SPAN.replace(b"7", b"6"),
+            "the answer 'Ada' is not at character 6 of the context, where ' Ad' is",
+        ),
+        (
+            Task.EXTRACTIVE_QUESTION_ANSWERING,
+            SQUAD.replace(b"[7]", b"[]"),
+            "1 texts, but 0 starts",
+        ),
+        (
+            Task.TEXT_CLASSIFICATION,
+            b'{"text": "a", "label": 1.5}',
+            "label: Value error, is a ",
+        ),
+        (Task.TEXT_CLASSIFICATION, b'{"text": "a", "label": [""]}', "is empty, and must be text"),
+    ],
+)
+def test_bad_lines_for_other_heads_are_named(
+    tmp_path: Path, task: Task, line: bytes, message: str
+) -> None:
+    formats = formats_for(task, Columns())
+    with pytest.raises(DataError) as raised:
+        read_files([write(tmp_path, line)], DatasetFormat.AUTO, formats)
+    assert message in str(raised.value)
+
+
+def test_a_word_without_a_tag_is_named(tmp_path: Path) -> None:
+    formats = formats_for(Task.TOKEN_CLASSIFICATION, Columns())
+    with pytest.raises(DataError, match=r"a\.conll line 2: a word without a tag"):
+        read_files([write(tmp_path, b"a O", b"b", name="a.conll")], DatasetFormat.CONLL, formats)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [('"a"', "a"), ("3", "3"), ('["a", 2]', ("a", "2")), ("[]", ())]
+)
+def test_labels_are_names_numbers_or_lists(
+    tmp_path: Path, label: str, expected: str | tuple[str, ...]
+) -> None:
+    formats = formats_for(Task.TEXT_CLASSIFICATION, Columns())
+    line = b'{"text": "x", "label": %s}' % label.encode()
+    (item,) = read_files([write(tmp_path, line)], DatasetFormat.AUTO, formats).records
+    assert item.record.columns.label == expected

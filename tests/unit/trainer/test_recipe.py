@@ -8,11 +8,13 @@ from pydantic import ValidationError
 
 from finetune_operator.api.fine_tune_job import FineTuneJobSpec
 from finetune_trainer.combinations import (
+    CLASS_WEIGHTS,
     INITIALIZATION,
     METHOD,
     PUBLISH,
     QUANTIZATION,
     REFUSALS,
+    TASK,
     Refusal,
     refusals,
 )
@@ -99,10 +101,14 @@ CHOSEN: dict[str, Callable[[str], dict[str, Any]]] = {
     METHOD: lambda value: {"method": _method(value)},
     QUANTIZATION: lambda value: {"quantization": {"type": value}},
     INITIALIZATION: lambda value: {"method": {"lora": {"initialization": value}}},
+    CLASS_WEIGHTS: lambda value: {"training": {"classWeights": value}},
+    TASK: lambda value: {"task": value},
 }
 
 
 def _method(kind: str) -> dict[str, Any]:
+    if kind == "PromptTuning":
+        return {"type": kind, "lora": None, "promptTuning": {"virtualTokens": 3}}
     return {"type": kind} if kind == "LoRA" else {"type": kind, "lora": None}
 
 

@@ -1,7 +1,7 @@
 """The whole dataset of a recipe, ready to train on."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,8 @@ class Dataset:
     validation: Examples | None
     format: DatasetFormat
     digest: str
-    labels: tuple[str, ...]
-    """The classes, in the order of the model's outputs; empty where the task has none."""
+    settings: Mapping[str, object]
+    """Of the model's configuration, as the task wants it: its classes, for example."""
     tokenizer: "PreTrainedTokenizerBase"
     """As the task has completed it."""
 
@@ -57,7 +57,7 @@ def load_dataset(
         else None,
         format=found,
         digest=combined_digest(digests),
-        labels=encode.labels,
+        settings=encode.settings,
         tokenizer=tokenizer,
     )
 

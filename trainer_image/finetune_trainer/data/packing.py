@@ -7,10 +7,17 @@ and on sixteen.
 import bisect
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Pack = tuple[int, ...]
 """Indices of the examples of one sequence."""
+
+RowLayout = Callable[[Sequence[Pack], Sequence[int], int], list[Pack]]
+"""From the sequences of a process, the lengths of all examples and the most tokens of a row to the
+examples of each row."""
+
+SIMILAR = 0.75
+"""Least length of an example beside the longest of its row, where rows are filled up."""
 
 
 def pack(lengths: Sequence[int], order: Sequence[int], capacity: int) -> list[Pack]:
@@ -92,3 +99,21 @@ def rows(packs: Sequence[Pack], lengths: Sequence[int], capacity: int) -> list[P
         joined[-1].extend(members)
         free -= length
     return [tuple(row) for row in joined]
+
+
+def padded_rows(packs: Sequence[Pack], lengths: Sequence[int], capacity: int) -> list[Pack]:
+    """Put examples of similar length side by side, at most `capacity` tokens with what fills up.
+
+    Each example is computed for itself whatever is beside it, so that this changes no result.
+    """
+    made: list[list[int]] = []
+    longest = 0
+    members = [example for pack in packs for example in pack]
+    for example in sorted(members, key=lambda index: (-lengths[index], index)):
+        length = lengths[example]
+        full = bool(made) and (len(made[-1]) + 1) * longest > capacity
+        if not made or full or length < SIMILAR * longest:
+            made.append([])
+            longest = length
+        made[-1].append(example)
+    return [tuple(row) for row in made]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from finetune_trainer.data.examples import Example
-from finetune_trainer.data.packing import Pack, epoch_batches, rows, share
+from finetune_trainer.data.packing import Pack, RowLayout, epoch_batches, rows, share
 from finetune_trainer.recipe import Training
 
 
@@ -30,6 +30,8 @@ class Plan:
     max_length: int
     row_tokens: int
     """Tokens of one forward and backward pass, at most."""
+    lay_out: RowLayout = rows
+    """Which examples are computed together."""
 
     @property
     def total_steps(self) -> int:
@@ -40,7 +42,7 @@ class Plan:
         batch = self.batches[index]
         members = [example for pack in batch for example in pack]
         return Step(
-            rows=rows(share(batch, rank, world_size), self.lengths, self.row_tokens),
+            rows=self.lay_out(share(batch, rank, world_size), self.lengths, self.row_tokens),
             weight=sum(self.weights[example] for example in members),
         )
 
@@ -54,11 +56,17 @@ class Plan:
         )
 
 
-def make_plan(examples: Sequence[Example], training: Training, micro_batch: int = 1) -> Plan:
+def make_plan(
+    examples: Sequence[Example],
+    training: Training,
+    micro_batch: int = 1,
+    lay_out: RowLayout = rows,
+) -> Plan:
     """Lay out `epochs` epochs; with maxSteps as many, or as much of one, as that takes.
 
     Args:
         micro_batch: sequences of `training.max_length` tokens that are computed at once.
+        lay_out: the task's, from sequences to rows.
     """
     lengths = [example.length for example in examples]
     batches: list[list[Pack]] = []
@@ -83,4 +91,5 @@ def make_plan(examples: Sequence[Example], training: Training, micro_batch: int 
         weights=[example.weight for example in examples],
         max_length=training.max_length,
         row_tokens=training.max_length * micro_batch,
+        lay_out=lay_out,
     )

@@ -1,4 +1,4 @@
-"""Read JSONL files; every error names the file and the line."""
+"""Read JSONL and CoNLL files; every error names the file and the line."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from finetune_trainer.data.formats import Formats, Line, Record
+from finetune_trainer.data.formats.conll import SENTENCES, sentences
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import DatasetFormat
 
@@ -32,17 +33,25 @@ class Read:
     """sha256 in hex over the names and contents of the files."""
 
 
+_SUFFIXES = (".jsonl", SENTENCES)
+
+
 def find_files(location: Path, storage_uri: str) -> list[Path]:
-    """The .jsonl files at a location (a file, or a directory at any depth), sorted by path.
+    """The .jsonl and .conll files at a location (a file, or a directory at any depth), sorted by
+    path.
 
     Raises:
         DataError: there is none.
     """
     if location.is_file():
         return [location]
-    files = sorted(path for path in location.rglob("*.jsonl") if path.is_file())
+    files = sorted(
+        path for path in location.rglob("*") if path.suffix in _SUFFIXES and path.is_file()
+    )
     if not files:
-        raise DataError(f"{storage_uri} holds no .jsonl file; give JSON lines, one example each")
+        raise DataError(
+            f"{storage_uri} holds no .jsonl file (nor .conll); give JSON lines, one example each"
+        )
     return files
 
 
@@ -58,7 +67,8 @@ def read_files(files: Sequence[Path], wanted: DatasetFormat, formats: Formats) -
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode())
         digest.update(content)
-        lines = list(_lines(path.name, content))
+        read = sentences if path.suffix == SENTENCES else _objects
+        lines = list(read(_lines(path.name, content)))
         if not lines:
             raise DataError(f"{path.name} is empty; remove it or give it examples")
         if wanted is DatasetFormat.AUTO:
@@ -74,7 +84,8 @@ def combined_digest(parts: Iterable[tuple[str, str]]) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _lines(name: str, content: bytes) -> Iterator[tuple[str, dict[str, object]]]:
+def _lines(name: str, content: bytes) -> Iterator[tuple[str, str]]:
+    """The place of each line, and the line without what surrounds it."""
     for number, line in enumerate(content.split(b"\n"), start=1):
         place = f"{name} line {number}"
         try:
@@ -83,6 +94,11 @@ def _lines(name: str, content: bytes) -> Iterator[tuple[str, dict[str, object]]]
             raise DataError(
                 f"{place}: not UTF-8 at byte {error.start + 1} of the line; save the file as UTF-8"
             ) from error
+        yield place, text
+
+
+def _objects(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, dict[str, object]]]:
+    for place, text in lines:
         if not text:
             continue
         try:

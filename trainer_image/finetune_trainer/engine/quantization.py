@@ -1,5 +1,6 @@
 """Frozen linear layers in four or eight bits, by bitsandbytes: on GPUs and on processors."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -8,12 +9,15 @@ from transformers import BitsAndBytesConfig
 from finetune_trainer.recipe import QuantizationType
 
 
-def quantization_config(wanted: QuantizationType, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+def quantization_config(
+    wanted: QuantizationType, dtype: torch.dtype, spared: Sequence[str] | None = None
+) -> BitsAndBytesConfig | None:
     """What `from_pretrained` is told; embeddings and heads are never quantized.
 
     Args:
         wanted: the number format of the linear layers.
         dtype: of everything else, and of the arithmetic.
+        spared: modules that stay as they are; when not given, the language-model head.
     """
     configuration = cast("Any", BitsAndBytesConfig)  # transformers leaves it untyped
     if wanted is QuantizationType.NF4:
@@ -24,9 +28,10 @@ def quantization_config(wanted: QuantizationType, dtype: torch.dtype) -> BitsAnd
             bnb_4bit_compute_dtype=dtype,
             # ZeRO-3 shards parameters of one type only: four-bit numbers travel as this one.
             bnb_4bit_quant_storage=dtype,
+            llm_int8_skip_modules=spared,
         )
     elif wanted is QuantizationType.INT8:
-        made = configuration(load_in_8bit=True)
+        made = configuration(load_in_8bit=True, llm_int8_skip_modules=spared)
     else:
         return None
     return cast("BitsAndBytesConfig", made)

@@ -38,6 +38,7 @@ from finetune_trainer.report.scores import (
     ScoresOfModel,
     read_scores,
 )
+from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate, write_durably
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def run(
     dtype = method.load_dtype(precision)
     torch.manual_seed(recipe.training.seed)  # a new head is the same one after a restart
     loaded = load_model(
-        prepared.base, dtype, world.device, recipe.quantization.type, prepared.dataset.labels
+        prepared.base, dtype, world.device, recipe.quantization.type, prepared.dataset.settings
     )
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:
@@ -138,7 +139,8 @@ def _prepare(recipe: Recipe, workspace: Workspace) -> _Prepared:
     path = locate(workspace.model, recipe.model.storage_uri)
     base = open_base_model(path, recipe.training.max_length, HEADS[recipe.task])
     dataset = load_dataset(recipe, workspace, base.tokenizer())
-    plan = make_plan(dataset.train.examples, recipe.training, recipe.compute.micro_batch)
+    lay_out = TASKS[recipe.task].lay_out
+    plan = make_plan(dataset.train.examples, recipe.training, recipe.compute.micro_batch, lay_out)
     return _Prepared(base, dataset, plan)
 
 
@@ -202,7 +204,7 @@ def _measure_served(
         recipe,
         prepared.base,
         dtype=METHODS[recipe.method.type].load_dtype(precision),
-        labels=prepared.dataset.labels,
+        settings=prepared.dataset.settings,
         judge=judge,
     )
     if served is None:

@@ -6,7 +6,7 @@ base model and with the adapter, and how far it is from what was trained.
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,7 +39,7 @@ def load_served(
     base: BaseModel,
     *,
     dtype: torch.dtype,
-    labels: Sequence[str],
+    settings: Mapping[str, object],
     judge: Judge,
 ) -> PeftModel | None:
     """The adapter on the unquantized model, beside what was trained.
@@ -66,7 +66,8 @@ def load_served(
         return None
     with tempfile.TemporaryDirectory() as folder:
         METHODS[recipe.method.type].save(trained, recipe, Path(folder), published_dtype(base))
-        plain = cast("PreTrainedModel", load_model(base, dtype, device, labels=labels))
+        torch.manual_seed(recipe.training.seed)  # its head is that of the base before training
+        plain = cast("PreTrainedModel", load_model(base, dtype, device, settings=settings))
         served: PeftModel = PeftModel.from_pretrained(plain, folder)
     return served
 

@@ -1,6 +1,7 @@
 """What exports are made from, and what they are compared with."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -31,8 +32,8 @@ class Material:
     """What was trained: an adapter, or a whole model."""
     trained: Path
     """Its folder."""
-    labels: tuple[str, ...]
-    """The classes of a head that has some."""
+    settings: Mapping[str, object]
+    """Of the model's configuration, as the task wants it: its classes, for example."""
     tokenizer: PreTrainedTokenizerBase
     prompts: Prompts
     """Held-out examples where there are some."""
@@ -89,7 +90,7 @@ class Material:
 
     def _load(self, folder: Path, dtype: torch.dtype) -> torch.nn.Module:
         model = BaseModel(folder, self.base.config, self.base.head)
-        return load_model(model, dtype, _CPU, labels=self.labels, attention="sdpa").eval()
+        return load_model(model, dtype, _CPU, settings=self.settings, attention="sdpa").eval()
 
 
 @torch.no_grad()

@@ -3,20 +3,20 @@
 import json
 from typing import TYPE_CHECKING
 
+from finetune_trainer.heads import HEADS, Head
 from finetune_trainer.manifest import ArtifactKind, CompletionManifest, Evaluation, Exported
 from finetune_trainer.recipe import Recipe, method_name
 
 if TYPE_CHECKING:
     from finetune_trainer.export.output import Result
 
-_USE = {
-    ArtifactKind.ADAPTER: """\
-from peft import AutoPeftModelForCausalLM
-model = AutoPeftModelForCausalLM.from_pretrained("FOLDER")""",
-    ArtifactKind.MODEL: """\
-from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained("FOLDER")""",
+_CLASSES = {
+    Head.CAUSAL_LM: "AutoModelForCausalLM",
+    Head.SEQUENCE_CLASSIFICATION: "AutoModelForSequenceClassification",
+    Head.TOKEN_CLASSIFICATION: "AutoModelForTokenClassification",
+    Head.SPAN: "AutoModelForQuestionAnswering",
 }
+"""transformers' classes for models that end in such a head."""
 
 
 def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
@@ -43,7 +43,7 @@ def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
         f"{facts['Method']} fine-tuning of `{base}`, made by a FineTuneJob.",
         f"| | |\n|---|---|\n{table}",
         _evaluation(result.evaluation),
-        f"## Use\n\n```python\n{_USE[kind]}\n```",
+        f"## Use\n\n```python\n{_use(recipe, kind)}\n```",
         "## Recipe\n\n```json\n" + json.dumps(recipe.model_dump(mode="json"), indent=2) + "\n```",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -68,6 +68,23 @@ def export_card(recipe: Recipe, manifest: CompletionManifest, made: Exported, us
         f"## Use\n\n```python\n{use.strip()}\n```",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _use(recipe: Recipe, kind: ArtifactKind) -> str:
+    head = HEADS[recipe.task]
+    name = _CLASSES[head]
+    if kind is ArtifactKind.MODEL:
+        return f'from transformers import {name}\nmodel = {name}.from_pretrained("FOLDER")'
+    if head is Head.CAUSAL_LM:
+        name = name.replace("Auto", "AutoPeft")
+        return f'from peft import {name}\nmodel = {name}.from_pretrained("FOLDER")'
+    return (
+        "from peft import PeftModel\n"
+        f"from transformers import AutoConfig, {name}\n"
+        'config = AutoConfig.from_pretrained("FOLDER")  # names the classes\n'
+        f'base = {name}.from_pretrained("BASE", config=config)\n'
+        'model = PeftModel.from_pretrained(base, "FOLDER")'
+    )
 
 
 def _evaluation(evaluation: Evaluation | None) -> str:

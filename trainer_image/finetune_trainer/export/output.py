@@ -77,6 +77,9 @@ def write_output(
     folder.mkdir(parents=True)
     method.save(model, recipe, folder, published_dtype(base))
     _verify_weights(folder)
+    if result.dataset.settings and method.kind is ArtifactKind.ADAPTER:
+        # PEFT writes the head but not its classes.
+        base.configured(result.dataset.settings).save_pretrained(folder)
     result.dataset.tokenizer.save_pretrained(folder)
     # Not before it is needed: drawing takes half a second of every start, on every process.
     from finetune_trainer.report.write import write_report  # noqa: PLC0415

@@ -122,7 +122,7 @@ def gather(
         base=base,
         kind=manifest.kind,
         trained=workspace.output / manifest.kind.folder,
-        labels=dataset.labels,
+        settings=dataset.settings,
         tokenizer=dataset.tokenizer,
         prompts=Prompts.of(_examples(dataset), base.head, prompts, tokens),
         scratch=scratch,

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from finetune_trainer.engine.loading import belongs_to, head_modules
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.heads import HEADS, Head
 from finetune_trainer.manifest import ArtifactKind
 from finetune_trainer.model_rules import is_target, unknown_targets
 from finetune_trainer.recipe import Precision, Recipe, TargetModulesPreset
@@ -34,7 +36,10 @@ class Adapter:
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         _refuse_unknown_targets(model, recipe)
         torch.manual_seed(recipe.training.seed)
-        return in_fp32(get_peft_model(model, self.config(model, recipe)))
+        config = self.config(model, recipe)
+        if whole := trained_whole(model, recipe):
+            cast("Any", config).modules_to_save = whole  # not every method's config has it
+        return in_fp32(get_peft_model(model, config))
 
     def rates(self, model: torch.nn.Module, recipe: Recipe) -> dict[str, float]:
         return {}
@@ -55,10 +60,11 @@ class Adapter:
 
 def _refuse_unknown_targets(model: torch.nn.Module, recipe: Recipe) -> None:
     """`check` knows the names in the files only, and transformers gives some modules others."""
+    whole = trained_whole(model, recipe)
     linear = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D)
+        if isinstance(module, torch.nn.Linear | Conv1D) and not belongs_to(name, whole)
     ]
     if found := unknown_targets(recipe, linear):
         raise ConfigurationError("; ".join(found))
@@ -72,8 +78,24 @@ def in_fp32(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def target_modules(recipe: Recipe) -> list[str] | str:
+def trained_whole(model: torch.nn.Module, recipe: Recipe) -> list[str]:
+    """Modules that are trained and saved beside the adapter: a task's head, and whatever else the
+    base model's files have lacked. A language-model head stays as it is."""
+    if HEADS[recipe.task] is Head.CAUSAL_LM:
+        return []
+    head = head_modules(model)
+    drawn = {
+        name.rpartition(".")[0]
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not belongs_to(name, head)
+    }
+    return [*head, *sorted(drawn)]
+
+
+def target_modules(model: torch.nn.Module, recipe: Recipe) -> list[str] | str:
     """What PEFT is told to change."""
+    if HEADS[recipe.task] is not Head.CAUSAL_LM:
+        return pattern(targeted(model, recipe))  # PEFT's preset knows no other heads
     targets = recipe.method.targets
     return targets.target_modules or _PRESETS[targets.target_modules_preset]
 
@@ -82,11 +104,13 @@ def targeted(model: torch.nn.Module, recipe: Recipe) -> dict[str, torch.nn.Linea
     """The modules that are changed, by name."""
     wanted = recipe.method.targets.target_modules
     head = cast("PreTrainedModel", model).get_output_embeddings()  # type: ignore[no-untyped-call]
+    whole = trained_whole(model, recipe)
     return {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and module is not head
+        and not belongs_to(name, whole)
         and (not wanted or is_target(name, wanted))
     }
 

@@ -13,7 +13,7 @@ class DoRAMethod(Adapter):
     """Trained with the norm factored; what is saved is PEFT's own DoRA."""
 
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
-        config = LoraConfig(**low_rank.arguments(recipe), use_dora=True)
+        config = LoraConfig(**low_rank.arguments(model, recipe), use_dora=True)
         # PEFT's documented way, public in all but name.
         config._register_custom_module(_quantized(model) | {torch.nn.Linear: FactoredLinear})
         return config

@@ -19,7 +19,9 @@ class IA3Method(Adapter):
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         modules = targeted(model, recipe)
         config = cast("PreTrainedModel", model).config
-        width = config.get_text_config().intermediate_size
+        text = config.get_text_config()
+        # DistilBERT has a word of its own for it.
+        width = getattr(text, "intermediate_size", None) or text.hidden_dim
         ends = [name for name, module in modules.items() if module.in_features == width]
         return IA3Config(
             task_type=HEADS[recipe.task],

@@ -37,7 +37,8 @@ def restore_what_quantization_lost(model: torch.nn.Module, lora: LoRA) -> None:
         if isinstance(module, LoraLayer)
     }
     for name, weight in _weights(Path(base.name_or_path or "")):
-        if layer := layers.pop(name, None):
+        # Files of a bare base model leave out under what name a task's model has it.
+        if layer := layers.pop(name, layers.pop(f"{base.base_model_prefix}.{name}", None)):
             _approximate(layer, weight, lora)
     if layers:
         raise ConfigurationError(

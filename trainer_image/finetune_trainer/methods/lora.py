@@ -30,7 +30,7 @@ class LoRAMethod(Adapter):
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         pissa = _lora(recipe).initialization is Initialization.PISSA
         start: Any = _PISSA if pissa else True
-        return LoraConfig(**low_rank.arguments(recipe), init_lora_weights=start)
+        return LoraConfig(**low_rank.arguments(model, recipe), init_lora_weights=start)
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         adapted = super().apply(model, recipe)
@@ -63,6 +63,9 @@ def _publish_difference(model: PeftModel, lora: LoRA, directory: Path) -> None:
     file = directory / SAFETENSORS_WEIGHTS_NAME
     made = {}
     for name, value in load_file(file).items():
+        if ".lora_" not in name:
+            made[name] = value  # of a head, which is published as it is
+            continue
         before = start[name.replace(".weight", ".default.weight")]
         if ".lora_A." in name:
             made[name] = torch.cat([value, before], dim=0)

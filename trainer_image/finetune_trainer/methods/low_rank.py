@@ -9,7 +9,7 @@ from finetune_trainer.methods.adapters import target_modules
 from finetune_trainer.recipe import Recipe
 
 
-def arguments(recipe: Recipe) -> dict[str, Any]:
+def arguments(model: torch.nn.Module, recipe: Recipe) -> dict[str, Any]:
     """Of PEFT's LoraConfig."""
     low_rank = recipe.method.low_rank
     return {
@@ -18,7 +18,7 @@ def arguments(recipe: Recipe) -> dict[str, Any]:
         "lora_alpha": low_rank.alpha,
         "lora_dropout": low_rank.dropout,
         "use_rslora": low_rank.rank_stabilized,
-        "target_modules": target_modules(recipe),
+        "target_modules": target_modules(model, recipe),
     }
 
 

@@ -18,7 +18,7 @@ class VeRAMethod(Adapter):
             task_type=HEADS[recipe.task],
             r=vera.rank,
             vera_dropout=vera.dropout,
-            target_modules=target_modules(recipe),
+            target_modules=target_modules(model, recipe),
             projection_prng_key=recipe.training.seed,
             save_projection=True,
         )

@@ -7,6 +7,9 @@ longer to load than `check` may take.
 from finetune_trainer.objectives.answer import AnswerObjective
 from finetune_trainer.objectives.causal import CausalObjective
 from finetune_trainer.objectives.objective import Objective, Row
+from finetune_trainer.objectives.span import SpanObjective
+from finetune_trainer.objectives.tag import TagObjective
+from finetune_trainer.objectives.text_class import TextClassObjective
 from finetune_trainer.recipe import Task
 
 __all__ = ["OBJECTIVES", "Objective", "Row"]
@@ -17,4 +20,7 @@ OBJECTIVES: dict[Task, Objective] = {
     Task.COMPLETION: CausalObjective(),
     Task.QUESTION_ANSWERING: AnswerObjective(),
     Task.TRANSLATION: AnswerObjective(),
+    Task.EXTRACTIVE_QUESTION_ANSWERING: SpanObjective(),
+    Task.TEXT_CLASSIFICATION: TextClassObjective(),
+    Task.TOKEN_CLASSIFICATION: TagObjective(),
 }

@@ -7,9 +7,12 @@ Adding a task: a file with the members of `Task`, a line here, one in heads.py, 
 from finetune_trainer import recipe
 from finetune_trainer.tasks.chat import ChatTask
 from finetune_trainer.tasks.completion import CompletionTask
+from finetune_trainer.tasks.extractive_question_answering import ExtractiveQuestionAnsweringTask
 from finetune_trainer.tasks.instruction import InstructionTask
 from finetune_trainer.tasks.question_answering import QuestionAnsweringTask
 from finetune_trainer.tasks.task import Encoder, Task
+from finetune_trainer.tasks.text_classification import TextClassificationTask
+from finetune_trainer.tasks.token_classification import TokenClassificationTask
 from finetune_trainer.tasks.translation import TranslationTask
 
 __all__ = ["TASKS", "Encoder", "Task"]
@@ -20,4 +23,7 @@ TASKS: dict[recipe.Task, Task] = {
     recipe.Task.COMPLETION: CompletionTask(),
     recipe.Task.QUESTION_ANSWERING: QuestionAnsweringTask(),
     recipe.Task.TRANSLATION: TranslationTask(),
+    recipe.Task.EXTRACTIVE_QUESTION_ANSWERING: ExtractiveQuestionAnsweringTask(),
+    recipe.Task.TEXT_CLASSIFICATION: TextClassificationTask(),
+    recipe.Task.TOKEN_CLASSIFICATION: TokenClassificationTask(),
 }

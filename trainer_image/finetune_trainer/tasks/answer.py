@@ -13,7 +13,7 @@ from finetune_trainer.data.examples import AnsweredExample, TokensExample
 from finetune_trainer.data.formats import Record, Role, Turn
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import Recipe
-from finetune_trainer.tasks.causal import CausalEncoder
+from finetune_trainer.tasks.causal import CausalEncoder, CausalTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,7 +31,7 @@ PLAIN_TEMPLATE = (
 )
 
 
-class AnswerTask(ABC):
+class AnswerTask(CausalTask, ABC):
     """One example per question and answer."""
 
     def prepare(

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from finetune_trainer.data.chat_template import ChatTemplate
 from finetune_trainer.data.formats import Record
 from finetune_trainer.recipe import Recipe
-from finetune_trainer.tasks.causal import CausalEncoder
+from finetune_trainer.tasks.causal import CausalEncoder, CausalTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class ChatTask:
+class ChatTask(CausalTask):
     """One example per conversation; maxLength cuts later, so that the cut is counted."""
 
     def prepare(

@@ -9,13 +9,13 @@ from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.formats import Record
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.recipe import Recipe
-from finetune_trainer.tasks.causal import CausalEncoder
+from finetune_trainer.tasks.causal import CausalEncoder, CausalTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class CompletionTask:
+class CompletionTask(CausalTask):
     """Windows of at most maxLength tokens, end to end, so that no text is lost."""
 
     def prepare(

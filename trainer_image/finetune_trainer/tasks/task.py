@@ -1,10 +1,12 @@
 """What reading data asks of a task."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.formats import Record
+from finetune_trainer.data.packing import RowLayout
+from finetune_trainer.manifest import Part
 from finetune_trainer.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -15,15 +17,18 @@ class Encoder(Protocol):
     """From a record to its examples."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the head's outputs; empty where the head has none."""
+    def settings(self) -> Mapping[str, object]:
+        """Of the model's configuration: its classes, for example. They are published with it."""
 
     def __call__(self, record: Record) -> Sequence[Example]:
         """Raises DataError about the record, without its place."""
 
 
 class Task(Protocol):
-    """Its examples are its own: only its objective reads them."""
+    """Its examples are its own: only it and its objective read them."""
+
+    lay_out: RowLayout
+    """Which examples its objective computes together."""
 
     def prepare(
         self,
@@ -42,3 +47,6 @@ class Task(Protocol):
             ConfigurationError: the tokenizer is not fit for the task.
             DataError: the records are not, taken together.
         """
+
+    def show(self, tokenizer: "PreTrainedTokenizerBase", example: Any) -> list[Part]:
+        """An example for people: what is given, and what is learned."""

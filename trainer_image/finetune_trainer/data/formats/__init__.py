@@ -8,16 +8,20 @@ from dataclasses import dataclass
 
 from finetune_trainer.data.formats.alpaca import AlpacaLine
 from finetune_trainer.data.formats.columns import columns_line
+from finetune_trainer.data.formats.conll import CoNLLLine
 from finetune_trainer.data.formats.openai_chat import OpenAIChatLine
 from finetune_trainer.data.formats.record import (
     ColumnValues,
     Line,
     Record,
     Role,
+    Span,
+    SpanQuestion,
     ToolCall,
     Turn,
 )
 from finetune_trainer.data.formats.share_gpt import ShareGPTLine
+from finetune_trainer.data.formats.span_qa import SpanQALine
 from finetune_trainer.data.formats.text import TextLine
 from finetune_trainer.recipe import Columns, DatasetFormat, Task
 from finetune_trainer.rules import TASK_COLUMNS, TASK_FORMATS
@@ -25,6 +29,7 @@ from finetune_trainer.rules import TASK_COLUMNS, TASK_FORMATS
 __all__ = [
     "FORMATS",
     "AlpacaLine",
+    "CoNLLLine",
     "ColumnValues",
     "Formats",
     "Line",
@@ -32,6 +37,9 @@ __all__ = [
     "Record",
     "Role",
     "ShareGPTLine",
+    "Span",
+    "SpanQALine",
+    "SpanQuestion",
     "TextLine",
     "ToolCall",
     "Turn",
@@ -43,6 +51,8 @@ FORMATS: dict[DatasetFormat, type[Line]] = {
     DatasetFormat.SHARE_GPT: ShareGPTLine,
     DatasetFormat.ALPACA: AlpacaLine,
     DatasetFormat.TEXT: TextLine,
+    DatasetFormat.SPAN_QA: SpanQALine,
+    DatasetFormat.CONLL: CoNLLLine,
 }
 """Those of which a line is the same whatever the task: all but Columns."""
 

@@ -33,7 +33,19 @@ def _shown(value: object) -> str:
     return "empty" if value in ("", [], {}, None) else f"a {type(value).__name__}"
 
 
-REQUIRED: dict[str, Any] = {"answer": _text_or_several, "target": _text_or_several}
+def _label(value: object) -> str | tuple[str, ...]:
+    if isinstance(value, list):
+        return tuple(_one_label(each) for each in value)
+    return _one_label(value)
+
+
+def _one_label(value: object) -> str:
+    """Numbers are as usual as names, and are names here."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else _text(value)
+
+
+REQUIRED: dict[str, Any] = {"answer": _text_or_several, "target": _text_or_several, "label": _label}
 """How the values of a role are read that a line must have, where they are more than text."""
 
 

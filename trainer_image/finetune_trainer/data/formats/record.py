@@ -51,15 +51,43 @@ class ColumnValues:
     source: str = ""
     target: str | tuple[str, ...] = ()
     """As `answer`."""
+    text: str = ""
+    text_pair: str = ""
+    """A second text, of which the first says something."""
+    label: str | tuple[str, ...] = ""
+    """Several: all that are true, maybe none."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a text."""
+
+    text: str
+    start: int
+    """Characters before it."""
+
+
+@dataclass(frozen=True)
+class SpanQuestion:
+    """A question whose answers are parts of a text."""
+
+    question: str
+    context: str
+    answers: tuple[Span, ...]
+    """All that are right; none where the text does not answer."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A line as tasks see it: a conversation, plain text as one assistant-less document, or
-    values by role."""
+    """A line as tasks see it, in one of these forms."""
 
     turns: tuple[Turn, ...] = ()
     text: str = ""
+    """Plain text, as one document without roles."""
+    words: tuple[str, ...] = ()
+    """A sentence, with a tag for each word."""
+    tags: tuple[str, ...] = ()
+    span_question: SpanQuestion | None = None
     tools: tuple[dict[str, Any], ...] = ()
     """Functions that the assistant may call in the conversation, as JSON schemas."""
     columns: ColumnValues = ColumnValues()
