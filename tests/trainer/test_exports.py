@@ -261,9 +261,12 @@ def test_encoders_keep_their_heads(tmp_path: Path) -> None:
     assert 0 < found["logitDifference"] < 0.1
     whole = tmp_path / "scratch" / "whole" / "model.onnx"
     ids = np.arange(30, dtype=np.int64).reshape(3, 10)
-    given = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    segments = (ids % 10 >= 5).astype(np.int64)
+    given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments}
     with torch.no_grad():
-        expected = model(input_ids=torch.from_numpy(ids)).logits.numpy()
+        expected = model(
+            input_ids=torch.from_numpy(ids), token_type_ids=torch.from_numpy(segments)
+        ).logits.numpy()
     for file, tolerance in ((whole, 1e-3), (made / "model.onnx", 0.1)):
         (computed,) = onnxruntime.InferenceSession(file).run(None, given)
         assert np.abs(computed - expected).max() <= tolerance
