@@ -14,7 +14,7 @@ from finetune_trainer import check
 from finetune_trainer.errors import ConfigurationError, DataError, TrainerError
 from finetune_trainer.manifest import Checked
 from tests.trainer import tiny_models
-from tests.trainer.recipes import CONVERSATIONS, workspace
+from tests.trainer.recipes import CONVERSATIONS, workspace, write_lines
 
 FORBIDDEN = ("torch", "peft", "deepspeed", "bitsandbytes", "accelerate")
 LIKE_MAIN = f"""
@@ -67,6 +67,45 @@ def test_it_loads_no_torch(tiny_model: Path, tmp_path: Path) -> None:
     assert "PyTorch" not in ended.stderr
 
 
+def two_sources(root: Path, model: Path, second: list[Any]) -> None:
+    workspace(
+        root,
+        model,
+        dataset={
+            "train": [
+                {"storageUri": "pvc://data/train.jsonl", "weight": 1},
+                {"storageUri": "pvc://data/more.jsonl", "weight": 3},
+            ],
+            "validation": [{"storageUri": f"file://{root}/inputs/train-0"}],
+        },
+        training={"packing": False, "tokensPerBatch": 128, "maxSteps": None},
+    )
+    (root / "inputs" / "train-1").mkdir()
+    write_lines(root / "inputs" / "train-1" / "more.jsonl", second)
+
+
+def test_an_epoch_of_sources_with_weights_has_as_many_examples(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    two_sources(tmp_path, tiny_model, CONVERSATIONS[:2])
+    checked = run(tmp_path)
+    assert (checked.train_examples, checked.steps_per_epoch) == (26, 26)
+
+
+def test_a_source_with_weight_of_which_nothing_is_left_is_refused(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    two_sources(tmp_path, tiny_model, LONG)
+    assert "dataset.train[1] (pvc://data/more.jsonl) has a weight" in str(refuse(tmp_path))
+
+
+def test_held_out_examples_that_are_learned_are_counted(tiny_model: Path, tmp_path: Path) -> None:
+    two_sources(tmp_path, tiny_model, CONVERSATIONS[:2])
+    leaks = run(tmp_path).leaks
+    assert (leaks.exact, leaks.near) == (24, 0)
+    assert "train.jsonl line 1 = train.jsonl line 1" in leaks.message
+
+
 @pytest.mark.parametrize(
     ("lines", "changes", "error", "message"),
     [
@@ -83,6 +122,12 @@ def test_it_loads_no_torch(tiny_model: Path, tmp_path: Path) -> None:
             {"method": {"lora": {"targetModules": ["q_proj", "query"]}}},
             ConfigurationError,
             "targetModules: query matches no linear module of the model, which has down_proj, ",
+        ),
+        (
+            CONVERSATIONS,
+            {"dataset": {"chatTemplate": "{% for message in %}"}},
+            ConfigurationError,
+            "the chat template cannot be read, line 1: ",
         ),
         (
             CONVERSATIONS,
@@ -103,7 +148,7 @@ def test_it_loads_no_torch(tiny_model: Path, tmp_path: Path) -> None:
             "set tokensPerBatch to a multiple of 128",
         ),
     ],
-    ids=["masked", "format", "no answer", "modules", "length", "warm-up", "batch"],
+    ids=["masked", "format", "no answer", "modules", "template", "length", "warm-up", "batch"],
 )
 def test_data_and_numbers(
     tiny_model: Path,

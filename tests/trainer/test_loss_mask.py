@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 from finetune_trainer.data.chat_template import ChatTemplate
+from finetune_trainer.data.dataset import load_dataset
 from finetune_trainer.data.examples import TokensExample, limit
 from finetune_trainer.data.formats import (
     AlpacaLine,
@@ -22,8 +24,9 @@ from finetune_trainer.data.formats import (
 from finetune_trainer.errors import ConfigurationError, DataError
 from finetune_trainer.recipe import Task
 from finetune_trainer.tasks import TASKS, Encoder
+from finetune_trainer.workspace import Workspace
 from tests.trainer.chat_templates import CHATML, FAMILIES
-from tests.trainer.recipes import recipe
+from tests.trainer.recipes import CONVERSATIONS, recipe, workspace
 
 LONG = 4096
 ANSWERS = ["Berlin has the Spree.", "  two\n\nlines - and  spaces ", "42"]
@@ -136,6 +139,22 @@ def test_long_text_becomes_windows_that_lose_nothing(smollm2: Path) -> None:
     windows = encoder(Task.COMPLETION, tokenizer, 16)(record)
     assert all(window.length <= 16 for window in windows)
     assert np.array_equal(np.concatenate([window.ids for window in windows]), whole.ids)
+
+
+def test_the_template_of_the_job_takes_the_place_of_the_models(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    template = "{% for m in messages %}[{{ m.role }}] {{ m.content }}<|im_end|>{% endfor %}"
+    template += "{% if add_generation_prompt %}[assistant] {% endif %}"
+    made = workspace(tmp_path, tiny_model, CONVERSATIONS[:1], dataset={"chatTemplate": template})
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_model)
+    dataset = load_dataset(made, Workspace(tmp_path), tokenizer)
+    (example,) = dataset.train.examples
+    assert isinstance(example, TokensExample)
+    text = tokenizer.decode(example.ids)
+    assert text == "[user] What comes after 0?<|im_end|>[assistant] 1<|im_end|>"
+    assert said(tokenizer, example) == ["1<|im_end|>"]
+    assert dataset.tokenizer.chat_template == template  # so that it is published
 
 
 def test_instruction_brings_a_template_to_a_base_model(smollm2: Path) -> None:

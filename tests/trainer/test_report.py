@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.manifest import Evaluation, Lengths
+from finetune_trainer.manifest import Evaluation, Leak, Leaks, Lengths
 from finetune_trainer.recipe import Metric
 from finetune_trainer.report.answers import AnswersOfBoth
 from finetune_trainer.report.metrics_log import MetricsLog, Point
@@ -46,6 +46,9 @@ def report(measured: list[Point], name: str = "tiny") -> Report:
             tokens=1000,
             learned_tokens=250,
             duplicates=3,
+            leaks=Leaks(
+                exact=1, near=0, first=[Leak(held_out="v.jsonl line 2", learned="t.jsonl line 9")]
+            ),
             lengths=Lengths(median=40, p90=60, maximum=99, truncated=2, dropped=1),
         ),
         steps=12,
@@ -70,6 +73,7 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
         "75% of 1,000",
         "2.00 GiB",
         "median 40",
+        "1 word for word, 0 nearly: v.jsonl line 2 = t.jsonl line 9",
     ):
         assert shown in text
     (answers,) = root.findall(".//table[@class='answers']")

@@ -36,7 +36,12 @@ def run(arguments: argparse.Namespace) -> Checked:
         HEADS[recipe.task],
     )
     dataset = load_dataset(recipe, workspace, base.tokenizer())
-    plan = make_plan(dataset.train.examples, recipe.training, lay_out=TASKS[recipe.task].lay_out)
+    plan = make_plan(
+        dataset.train.examples,
+        recipe.training,
+        lay_out=TASKS[recipe.task].lay_out,
+        mixture=dataset.mixture,
+    )
     if recipe.training.warmup_steps >= plan.total_steps:
         raise ConfigurationError(warmup_refused(recipe.training.warmup_steps, plan.total_steps))
     if found := [*model_rules.problems(base, recipe), *export_rules.problems(base, recipe)]:
@@ -57,4 +62,5 @@ def _checked(recipe: Recipe, dataset: Dataset, plan: Plan) -> Checked:
         lengths=dataset.train.statistics(),
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=plan.total_steps,
+        leaks=dataset.leaks,
     )

@@ -124,6 +124,36 @@ class Lengths(Message):
     """Examples of which nothing that the model is to say lies within training.maxLength."""
 
 
+class Leak(Message):
+    """A held-out example and one to learn from that says the same, by file and line."""
+
+    held_out: str
+    learned: str
+
+
+class Leaks(Message):
+    """Held-out examples that are learned too: see data/leakage.py."""
+
+    exact: int
+    """Word for word."""
+    near: int
+    """Most of their runs of words."""
+    first: list[Leak]
+    """Some of them."""
+
+    @property
+    def message(self) -> str:
+        """For people; empty when there are none."""
+        if not self.first:
+            return ""
+        places = ", ".join(f"{each.held_out} = {each.learned}" for each in self.first)
+        return (
+            f"{self.exact + self.near} held-out examples are in dataset.train too ({self.exact}"
+            f" word for word, {self.near} nearly: {places}), so that what is measured on them is"
+            " too good: take them out of one side"
+        )
+
+
 class Checked(Message):
     """End of `check`; also prepared.json."""
 
@@ -136,6 +166,7 @@ class Checked(Message):
     lengths: Lengths
     steps_per_epoch: int
     total_steps: int
+    leaks: Leaks
 
 
 Metrics = dict[str, Annotated[str, Field(pattern=DECIMAL_PATTERN)]]
@@ -148,6 +179,8 @@ class Evaluation(Message):
 
     base: Metrics
     tuned: Metrics
+    warning: str = ""
+    """Why the numbers cannot be trusted."""
 
 
 class Trained(Message):

@@ -178,6 +178,9 @@ class Source(_Frozen):
     """One dataset: fetched into inputs/train-<i> or inputs/validation-<i>."""
 
     storage_uri: str = Field(min_length=1)
+    weight: float | None = Field(default=None, gt=0.0)
+    """Of a source of `train`: its share of an epoch is the share of its weight; see
+    data/mixing.py."""
 
 
 class Columns(_Frozen):
@@ -209,6 +212,8 @@ class Dataset(_Frozen):
     format: DatasetFormat
     columns: Columns = Columns()
     """Of format Columns."""
+    chat_template: str = ""
+    """Jinja, in place of the model's own; empty is the model's."""
 
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> Self:

@@ -90,6 +90,11 @@ def _data(recipe: Recipe) -> Iterator[str]:
     chosen = recipe.dataset.format
     if chosen is not DatasetFormat.AUTO and chosen not in TASK_FORMATS[recipe.task]:
         yield format_refused(recipe.task, chosen)
+    weighed = [source.weight is not None for source in recipe.dataset.train]
+    if any(weighed) and not all(weighed):
+        yield WEIGHTS_REFUSED
+    if recipe.dataset.chat_template and recipe.task not in TEMPLATED:
+        yield TEMPLATE_REFUSED
     named = recipe.dataset.columns.named()
     if named and chosen not in (DatasetFormat.AUTO, DatasetFormat.COLUMNS):
         yield COLUMNS_REFUSED
@@ -97,6 +102,16 @@ def _data(recipe: Recipe) -> Iterator[str]:
     yield from (role_refused(role) for role in named if role not in roles.all)
 
 
+TEMPLATED = (Task.CHAT, Task.INSTRUCTION, Task.QUESTION_ANSWERING, Task.TRANSLATION)
+"""The tasks that ask in a chat template."""
+TEMPLATE_REFUSED = (
+    f"dataset.chatTemplate is used with tasks {', '.join(TEMPLATED[:-1])} and {TEMPLATED[-1]} only:"
+    " remove it"
+)
+WEIGHTS_REFUSED = (
+    "dataset.train has sources with weight and without: give each a weight, or none, so that every "
+    "example is in an epoch once"
+)
 COLUMNS_REFUSED = (
     "dataset.columns is read with dataset.format Columns only: remove it, or set format: Columns"
 )

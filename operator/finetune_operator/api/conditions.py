@@ -75,6 +75,11 @@ class Reason(StrEnum):
         "There was no held-out example to measure on.",
         "Give dataset.validation, or a larger dataset.validationFraction.",
     )
+    HELD_OUT_LEARNED = (
+        "HeldOutLearned",
+        "Held-out examples are in the training data too, so that results on them are too good.",
+        "Take the examples that the message names out of dataset.train or dataset.validation.",
+    )
     PUBLISHING = "Publishing", "The output is being pushed or published."
     PUBLISHED = "Published", "The result is where spec.output and spec.publish say."
     SUSPENDED = "Suspended", "spec.suspend is true.", "Set spec.suspend to false to go on."

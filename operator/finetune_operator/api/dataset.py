@@ -6,10 +6,10 @@ from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Rule, Rules, rules
-from finetune_operator.api.sources import DataSource
+from finetune_operator.api.sources import DataSource, TrainSource
 from finetune_operator.api.text import FRACTION_PATTERN, Fraction
 from finetune_trainer.recipe import DatasetFormat
-from finetune_trainer.rules import COLUMNS_REFUSED
+from finetune_trainer.rules import COLUMNS_REFUSED, WEIGHTS_REFUSED
 
 DEFAULT_VALIDATION_FRACTION = "0.05"
 """Share held out when neither `validation` nor `validationFraction` is given: a result that
@@ -57,6 +57,12 @@ class Dataset(ApiModel):
                 field=".validationFraction",
             ),
             Rule(
+                "self.train.all(source, has(source.weight))"
+                " || !self.train.exists(source, has(source.weight))",
+                WEIGHTS_REFUSED,
+                field=".train",
+            ),
+            Rule(
                 f"!has(self.columns) || self.format in ['{DatasetFormat.AUTO}',"
                 f" '{DatasetFormat.COLUMNS}']",
                 COLUMNS_REFUSED,
@@ -65,7 +71,7 @@ class Dataset(ApiModel):
         )
     )
 
-    train: Annotated[tuple[DataSource, ...], Field(min_length=1, max_length=16)]
+    train: Annotated[tuple[TrainSource, ...], Field(min_length=1, max_length=16)]
     """Sources of the training examples, read in this order. 1 to 16."""
     validation: Annotated[tuple[DataSource, ...], Field(min_length=1, max_length=16)] | None = None
     """Sources of the held-out examples. Absent: validationFraction decides."""
@@ -91,6 +97,9 @@ class Dataset(ApiModel):
     characters), CoNLL (`{"tokens": […], "tags": […]}` with tags B-, I- and O, or files *.conll with
     a word and its tag in each line), Columns (any keys, see `columns`), or Auto: told by the first
     line. Default: Auto."""
+    chat_template: Annotated[str, Field(min_length=1, max_length=32_768)] | None = None
+    """Jinja template of conversations, in place of the model's own, for tasks that ask in one; it
+    is published with the result. Absent: the model's."""
     columns: Columns | None = None
     """Keys of format Columns, which is then what Auto means. Absent: keys are named like the
     task's roles."""

@@ -31,6 +31,8 @@ from finetune_trainer.recipe import DatasetFormat, Metric, Task
 from finetune_trainer.rules import (
     TASK_FORMATS,
     TASK_METRICS,
+    TEMPLATE_REFUSED,
+    TEMPLATED,
     TRANSLATION_REFUSED,
     WITHOUT_WEIGHT_DECAY,
     format_refused,
@@ -172,6 +174,12 @@ class FineTuneJobSpec(ApiModel):
             *_task_and_format(),
             *_task_and_columns(),
             *_task_and_metrics(),
+            Rule(
+                "!has(self.dataset.chatTemplate)"
+                f" || self.task in [{', '.join(repr(task.value) for task in TEMPLATED)}]",
+                TEMPLATE_REFUSED,
+                field=".dataset.chatTemplate",
+            ),
             Rule(
                 f"self.task == '{Task.TRANSLATION}' || !has(self.translation)",
                 TRANSLATION_REFUSED,

@@ -101,6 +101,16 @@ class ModelSource(ApiModel):
     into the container that fetches. Absent: the source is public."""
 
 
+Weight = Annotated[
+    str,
+    Field(min_length=1, max_length=16),
+    Matches(
+        r"^([1-9][0-9]{0,5}(\.[0-9]{1,6})?|0?\.[0-9]{0,5}[1-9][0-9]{0,5})$",
+        'must be a positive number as a string, such as "2" or "0.5"',
+    ),
+]
+
+
 class DataSource(ApiModel):
     """Examples as JSON lines: a .jsonl file, or a directory of such files."""
 
@@ -113,3 +123,14 @@ class DataSource(ApiModel):
     credentials_secret_ref: SecretReference | None = None
     """Secret for the source: key `token` for hf://, `.dockerconfigjson` for oci://. Mounted only
     into the container that fetches. Absent: the source is public."""
+
+
+class TrainSource(DataSource):
+    """Examples to learn from, and how much of an epoch they are."""
+
+    weight: Weight | None = None
+    """Share of this source in an epoch, beside the weights of the others; how many examples it has
+    does not count. An epoch is as many examples as all sources have together: a small source of
+    great weight is gone through several times in one, and of a large one of little weight other
+    examples are drawn each time. All sources have a weight, or none. Absent: every example is in an
+    epoch once."""

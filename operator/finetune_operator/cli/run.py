@@ -142,6 +142,8 @@ class _Session:
             f" longest {lengths.maximum}; {lengths.truncated} cut, {lengths.dropped} left out\n"
             f"plan  {checked.total_steps} steps, {checked.steps_per_epoch} in an epoch"
         )
+        if warning := checked.leaks.message:
+            say(self._console, "warning", warning)
 
     def train(self) -> Trained:
         """One attempt, shown while it runs."""

@@ -79,10 +79,17 @@ def _dataset(dataset: Dataset) -> recipe.Dataset:
     held_out = dataset.validation or ()
     fraction = "0" if held_out else dataset.validation_fraction or DEFAULT_VALIDATION_FRACTION
     return recipe.Dataset(
-        train=[recipe.Source(storage_uri=source.storage_uri) for source in dataset.train],
+        train=[
+            recipe.Source(
+                storage_uri=source.storage_uri,
+                weight=float(source.weight) if source.weight else None,
+            )
+            for source in dataset.train
+        ],
         validation=[recipe.Source(storage_uri=source.storage_uri) for source in held_out],
         validation_fraction=float(fraction),
         format=dataset.format,
+        chat_template=dataset.chat_template or "",
         columns=recipe.Columns.model_validate(dataset.columns.to_dict())
         if dataset.columns
         else recipe.Columns(),

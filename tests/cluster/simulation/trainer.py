@@ -7,6 +7,7 @@ from finetune_trainer.manifest import (
     Checked,
     Evaluation,
     Fetched,
+    Leaks,
     Lengths,
     Published,
     Pushed,
@@ -28,6 +29,7 @@ CHECKED = Checked(
     lengths=Lengths(median=90, p90=120, maximum=200, truncated=0, dropped=0),
     steps_per_epoch=100,
     total_steps=300,
+    leaks=Leaks(exact=0, near=0, first=[]),
 ).model_dump_json()
 _TRAINED = Trained(
     step=300,

@@ -151,7 +151,10 @@ class InMemory:
         pod["status"] = {"phase": "Running", "containerStatuses": states}
 
     def end(self, pod: Object, code: int = 0, message: str = "") -> None:
-        """A pod's containers end, all well or the main one with that code; its Job hears of it."""
+        """A pod's containers end, all well or the main one with that code; its Job hears of it.
+
+        Of a main container that ends well, a message takes the place of the usual one.
+        """
         ends = trainer.well(pod)
         main = pod["spec"]["containers"][0]["name"]
         states = []
@@ -159,7 +162,7 @@ class InMemory:
             failed = code and name == main
             ended = {
                 "exitCode": code if failed else 0,
-                "message": message if failed else end.message,
+                "message": message if failed or (message and name == main) else end.message,
             }
             states.append({"name": name, "image": "i", "state": {"terminated": ended}})
         phase = "Failed" if code else "Succeeded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -317,6 +318,19 @@ def test_a_result_that_is_lost_with_its_pod_is_said_again() -> None:
     world.objects.pop(("Pod", pod["metadata"]["name"]))
     world.finish_well()
     assert world.job.status.evaluation is not None
+
+
+def test_results_on_examples_that_were_learned_are_marked() -> None:
+    world = InMemory()
+    said = json.loads(trainer.TRAINED)
+    said["evaluation"]["warning"] = "3 held-out examples are in dataset.train too"
+    world.end(world.to_training(), message=json.dumps(said))
+    world.finish_well()
+    assert condition(world, ConditionType.EVALUATED) == (
+        "True",
+        "HeldOutLearned",
+        "3 held-out examples are in dataset.train too",
+    )
 
 
 def test_whole_jobs_wait_for_their_turn() -> None:

@@ -34,10 +34,11 @@ def test_the_least_job_leaves_nothing_open() -> None:
         "task": "Chat",
         "translation": {"sourceLanguage": "", "targetLanguage": ""},
         "dataset": {
-            "train": [{"storageUri": "pvc://data/train.jsonl"}],
+            "train": [{"storageUri": "pvc://data/train.jsonl", "weight": None}],
             "validation": [],
             "validationFraction": 0.05,
             "format": "Auto",
+            "chatTemplate": "",
             "columns": dict.fromkeys(
                 ["question", "answer", "context", "source", "target", "text", "textPair", "label"]
             ),
@@ -208,6 +209,20 @@ def test_languages_are_named() -> None:
     languages = {"sourceLanguage": "German", "targetLanguage": "English"}
     made = recipe(task="Translation", translation=languages)
     assert made.translation.model_dump(mode="json") == languages
+
+
+def test_weights_of_sources_are_numbers() -> None:
+    train = [
+        {"storageUri": "pvc://data/a.jsonl", "weight": "3"},
+        {"storageUri": "pvc://data/b.jsonl", "weight": ".5"},
+    ]
+    assert [source.weight for source in recipe(dataset={"train": train}).dataset.train] == [3, 0.5]
+
+
+def test_a_chat_template_is_passed_on() -> None:
+    template = "{{ messages }}"
+    made = recipe(dataset={**LEAST["dataset"], "chatTemplate": template})  # type: ignore[dict-item]
+    assert made.dataset.chat_template == template
 
 
 def test_gpus_count_on_gpu_only() -> None:

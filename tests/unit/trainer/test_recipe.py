@@ -74,6 +74,21 @@ def test_a_bad_recipe_names_each_field(tmp_path: Path) -> None:
             "dataset.columns.question is used with task QuestionAnswering only",
         ),
         (
+            {
+                "dataset": {
+                    "train": [
+                        {"storageUri": "pvc://data/a", "weight": 1},
+                        {"storageUri": "pvc://data/b"},
+                    ]
+                }
+            },
+            "dataset.train has sources with weight and without",
+        ),
+        (
+            {"task": "Completion", "dataset": {"chatTemplate": "{{ messages }}"}},
+            "dataset.chatTemplate is used with tasks Chat, Instruction, QuestionAnswering and",
+        ),
+        (
             {"translation": {"targetLanguage": "German"}},
             "translation is used with task Translation only",
         ),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 
 from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.formats import Role, Turn
@@ -108,6 +108,11 @@ class ChatTemplate:
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
             )
+        except TemplateSyntaxError as error:
+            raise ConfigurationError(
+                f"the chat template cannot be read, line {error.lineno}: {error.message}: correct "
+                "dataset.chatTemplate, or choose a model with another template"
+            ) from error
         except (TemplateError, ValueError) as error:
             roles = ", ".join(turn.role for turn in turns)
             raise DataError(

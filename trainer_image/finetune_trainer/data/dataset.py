@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.examples import Example, Examples, limit
 from finetune_trainer.data.formats import formats_for
+from finetune_trainer.data.leakage import find_leaks
+from finetune_trainer.data.mixing import Mixture
 from finetune_trainer.data.read import Located, combined_digest, find_files, read_files
 from finetune_trainer.errors import DataError
+from finetune_trainer.manifest import Leaks
 from finetune_trainer.recipe import DatasetFormat, Recipe, Source
 from finetune_trainer.rules import TASK_FORMATS, format_refused
 from finetune_trainer.tasks import TASKS, Encoder
@@ -28,6 +31,10 @@ class Dataset:
     digest: str
     settings: Mapping[str, object]
     """Of the model's configuration, as the task wants it: its classes, for example."""
+    leaks: Leaks
+    """Held-out examples that are learned too."""
+    mixture: Mixture | None
+    """What an epoch of `train` holds, where its sources have weights."""
     tokenizer: "PreTrainedTokenizerBase"
     """As the task has completed it."""
 
@@ -48,16 +55,21 @@ def load_dataset(
         digests += more
     else:
         train, validation = split(train, recipe.dataset.validation_fraction, recipe.training.seed)
+    if recipe.dataset.chat_template:
+        tokenizer.chat_template = recipe.dataset.chat_template
     encode = TASKS[recipe.task].prepare(tokenizer, recipe, [each.record for each in train])
     max_length = recipe.training.max_length
+    learned = _encode(train, encode, max_length, "dataset.train")
     return Dataset(
-        train=_encode(train, encode, max_length, "dataset.train"),
+        train=learned,
         validation=_encode(validation, encode, max_length, "the validation data")
         if validation
         else None,
         format=found,
         digest=combined_digest(digests),
         settings=encode.settings,
+        leaks=find_leaks(train, validation),
+        mixture=_mixture(recipe, learned),
         tokenizer=tokenizer,
     )
 
@@ -100,19 +112,21 @@ def _read(
         location = locate(workspace.source(role, index), source.storage_uri)
         read = read_files(find_files(location, source.storage_uri), wanted, formats)
         wanted = read.format
-        records.extend(read.records)
+        records.extend(replace(each, source=index) for each in read.records)
         digests.append((role, read.digest))
     return records, wanted, digests
 
 
 def _encode(records: Sequence[Located], encode: Encoder, max_length: int, name: str) -> Examples:
     encoded: list[Example] = []
+    sources: list[int] = []
     for item in records:
         try:
             encoded.extend(encode(item.record))
         except DataError as error:
             raise DataError(f"{item.place}: {error}") from error
-    examples = limit(encoded, max_length)
+        sources += [item.source] * (len(encoded) - len(sources))
+    examples = limit(encoded, max_length, sources)
     if not examples.examples:
         raise DataError(
             f"every label of {name} is masked: within training.maxLength {max_length} tokens no "
@@ -120,3 +134,17 @@ def _encode(records: Sequence[Located], encode: Encoder, max_length: int, name: 
             "set maxLength higher"
         )
     return examples
+
+
+def _mixture(recipe: Recipe, examples: Examples) -> Mixture | None:
+    weights = [each.weight for each in recipe.dataset.train if each.weight is not None]
+    if not weights:
+        return None
+    present = set(examples.sources)
+    for index, source in enumerate(recipe.dataset.train):
+        if index not in present:
+            raise DataError(
+                f"dataset.train[{index}] ({source.storage_uri}) has a weight, but no example is"
+                " left of it: give it more examples, set training.maxLength higher or remove it"
+            )
+    return Mixture(examples.sources, weights)

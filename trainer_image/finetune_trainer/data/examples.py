@@ -95,6 +95,8 @@ class Examples:
     truncated: int
     dropped: int
     """Examples of which nothing supervised lies within maxLength."""
+    sources: Sequence[int]
+    """Which of dataset.train or dataset.validation each is from."""
 
     @property
     def lengths(self) -> list[int]:
@@ -111,12 +113,19 @@ class Examples:
         )
 
 
-def limit(examples: Sequence[Example], max_length: int) -> Examples:
-    """Cut each example to `max_length` tokens and drop those with nothing left to learn."""
+def limit(
+    examples: Sequence[Example], max_length: int, sources: Sequence[int] | None = None
+) -> Examples:
+    """Cut each example to `max_length` tokens and drop those with nothing left to learn.
+
+    Args:
+        sources: where each is from; without them all are from the first.
+    """
     cut = [example.cut(max_length) for example in examples]
-    kept = [example for example in cut if example.targets]
+    kept = [index for index, example in enumerate(cut) if example.targets]
     return Examples(
-        examples=kept,
+        examples=[cut[index] for index in kept],
+        sources=[sources[index] if sources else 0 for index in kept],
         lengths_before=[example.length for example in examples],
         truncated=sum(example.length > max_length for example in examples),
         dropped=len(cut) - len(kept),

@@ -61,14 +61,19 @@ def epoch_batches(
     sequences_per_batch: int,
     seed: int,
     epoch: int,
+    members: Sequence[int] | None = None,
 ) -> list[list[Pack]]:
-    """The optimizer steps of one epoch: every example in exactly one sequence of one step.
+    """The optimizer steps of one epoch: each of its examples in exactly one sequence of one step.
+
+    Args:
+        members: the examples of the epoch, of which one may stand there more than once; without
+            them it is every example once.
 
     The last step of an epoch may hold fewer sequences than the others.
     """
     # random.Random seeded with a string does not depend on the process's hash seed.
     shuffler = random.Random(f"{seed}/{epoch}")  # noqa: S311 - an order, not a secret
-    order = list(range(len(lengths)))
+    order = list(range(len(lengths)) if members is None else members)
     shuffler.shuffle(order)
     unpacked: list[Pack] = [(example,) for example in order]
     packs = pack(lengths, order, capacity) if packing else unpacked

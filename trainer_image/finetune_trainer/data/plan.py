@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from finetune_trainer.data.examples import Example
+from finetune_trainer.data.mixing import Mixture
 from finetune_trainer.data.packing import Pack, RowLayout, epoch_batches, rows, share
 from finetune_trainer.recipe import Training
 
@@ -61,12 +62,14 @@ def make_plan(
     training: Training,
     micro_batch: int = 1,
     lay_out: RowLayout = rows,
+    mixture: Mixture | None = None,
 ) -> Plan:
     """Lay out `epochs` epochs; with maxSteps as many, or as much of one, as that takes.
 
     Args:
         micro_batch: sequences of `training.max_length` tokens that are computed at once.
         lay_out: the task's, from sequences to rows.
+        mixture: what an epoch holds, where it is not every example once.
     """
     lengths = [example.length for example in examples]
     batches: list[list[Pack]] = []
@@ -79,6 +82,7 @@ def make_plan(
             sequences_per_batch=training.sequences_per_batch,
             seed=training.seed,
             epoch=epoch,
+            members=mixture.draw(training.seed, epoch) if mixture else None,
         )
         steps_per_epoch = len(epoch_steps)
         batches.extend(epoch_steps)

@@ -21,6 +21,8 @@ class Located:
     record: Record
     place: str
     """For example `train.jsonl line 17`."""
+    source: int = 0
+    """Which of dataset.train or dataset.validation it is from."""
 
 
 @dataclass(frozen=True)

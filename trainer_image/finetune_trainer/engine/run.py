@@ -24,7 +24,7 @@ from finetune_trainer.evaluate import Judge
 from finetune_trainer.export.output import Result, already_complete, write_output
 from finetune_trainer.fence import Fence
 from finetune_trainer.heads import HEADS
-from finetune_trainer.manifest import Evaluation, Progress, Stage, Trained
+from finetune_trainer.manifest import Evaluation, Leaks, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
 from finetune_trainer.metrics import value
 from finetune_trainer.objectives import OBJECTIVES
@@ -127,7 +127,7 @@ def run(
         dataset=prepared.dataset,
         total_steps=prepared.plan.total_steps,
         loss=trainer.last_loss,
-        evaluation=_evaluation(scores_of_both) if scores_of_both else None,
+        evaluation=_evaluation(scores_of_both, prepared.dataset.leaks) if scores_of_both else None,
         scores=scores_of_both,
         divergence=distance,
         precision=precision,
@@ -139,8 +139,13 @@ def _prepare(recipe: Recipe, workspace: Workspace) -> _Prepared:
     path = locate(workspace.model, recipe.model.storage_uri)
     base = open_base_model(path, recipe.training.max_length, HEADS[recipe.task])
     dataset = load_dataset(recipe, workspace, base.tokenizer())
-    lay_out = TASKS[recipe.task].lay_out
-    plan = make_plan(dataset.train.examples, recipe.training, recipe.compute.micro_batch, lay_out)
+    plan = make_plan(
+        dataset.train.examples,
+        recipe.training,
+        recipe.compute.micro_batch,
+        TASKS[recipe.task].lay_out,
+        dataset.mixture,
+    )
     return _Prepared(base, dataset, plan)
 
 
@@ -260,10 +265,11 @@ def _compared(base: ScoresOfModel | None, tuned: ScoresOfModel) -> ScoresFile | 
     return ScoresFile(metrics=both, answers=side_by_side(base.answers, tuned.answers))
 
 
-def _evaluation(scores: ScoresFile) -> Evaluation:
+def _evaluation(scores: ScoresFile, leaks: Leaks) -> Evaluation:
     return Evaluation(
         base={metric: _shown(metric, both.base) for metric, both in scores.metrics.items()},
         tuned={metric: _shown(metric, both.tuned) for metric, both in scores.metrics.items()},
+        warning=leaks.message,
     )
 
 

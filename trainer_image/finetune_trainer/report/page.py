@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from finetune_trainer.manifest import Evaluation, Lengths
+from finetune_trainer.manifest import Evaluation, Leaks, Lengths
 from finetune_trainer.recipe import Metric, Recipe, method_name
 from finetune_trainer.report.charts import Line, chart
 from finetune_trainer.report.metrics_log import Point
@@ -31,6 +31,7 @@ class Data:
     learned_tokens: int
     duplicates: int
     """Training examples that are the same as an earlier one."""
+    leaks: Leaks
     lengths: Lengths
 
 
@@ -171,6 +172,7 @@ def _data(report: Report) -> list[tuple[str, str]]:
         ("format", data.format),
         ("training examples", f"{data.train_examples:,}"),
         ("held-out examples", f"{data.validation_examples:,}"),
+        ("held-out examples that were learned too", _leaks(data.leaks)),
         ("length", f"median {lengths.median}, 90 % up to {lengths.p90}, longest {lengths.maximum}"),
         ("cut at training.maxLength", f"{lengths.truncated:,}"),
         ("left out, nothing to learn in them", f"{lengths.dropped:,}"),
@@ -178,6 +180,13 @@ def _data(report: Report) -> list[tuple[str, str]]:
         ("tokens not learned (masked)", f"{masked:.0%} of {data.tokens:,}"),
         ("digest", data.digest),
     ]
+
+
+def _leaks(leaks: Leaks) -> str:
+    if not leaks.first:
+        return "none"
+    places = "; ".join(f"{each.held_out} = {each.learned}" for each in leaks.first)
+    return f"{leaks.exact} word for word, {leaks.near} nearly: {places}"
 
 
 def _training(report: Report) -> list[tuple[str, str]]:

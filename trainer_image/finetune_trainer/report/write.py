@@ -59,6 +59,7 @@ def _data(dataset: Dataset) -> Data:
         tokens=sum(train.lengths),
         learned_tokens=sum(example.targets for example in train.examples),
         duplicates=len(train.examples) - len({example.content for example in train.examples}),
+        leaks=dataset.leaks,
         lengths=train.statistics(),
     )
 

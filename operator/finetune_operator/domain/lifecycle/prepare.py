@@ -40,6 +40,8 @@ def prepare(work: Work) -> bool:
             "dataset_digest": checked.dataset_digest,
         }
     )
+    if checked.leaks.message:
+        work.event(Reason.HELD_OUT_LEARNED, checked.leaks.message, warning=True)
     work.update(resolved=resolved, progress=at_start(checked.total_steps, work.now))
     return True
 

@@ -62,7 +62,10 @@ def record_evaluation(work: Work, said: manifest.Trained) -> None:
         work.set(ConditionType.EVALUATED, False, Reason.NOTHING_HELD_OUT)
         return
     work.update(evaluation=Evaluation(base=said.evaluation.base, tuned=said.evaluation.tuned))
-    work.set(ConditionType.EVALUATED, True, Reason.EVALUATED)
+    if said.evaluation.warning:
+        work.set(ConditionType.EVALUATED, True, Reason.HELD_OUT_LEARNED, said.evaluation.warning)
+    else:
+        work.set(ConditionType.EVALUATED, True, Reason.EVALUATED)
 
 
 def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
