@@ -172,11 +172,11 @@ def exported(root: Path, recipe: Recipe, *kinds: ArtifactKind) -> Workspace:
     manifest = CompletionManifest.model_validate_json(workspace.completion.read_bytes())
     files = list(manifest.files)
     for kind in kinds:
-        path = workspace.output / kind.folder / "model.bin"
+        path = workspace.output / kind.folder / "model.safetensors"
         path.parent.mkdir()
         path.write_bytes(kind.value.encode())
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        place = f"{kind.folder}/model.bin"
+        place = f"{kind.folder}/model.safetensors"
         files.append(FileDigest(path=place, bytes=path.stat().st_size, sha256=digest))
     made = manifest.model_copy(
         update={
@@ -208,7 +208,7 @@ def test_each_export_is_an_image_of_its_own(open_registry: RunningRegistry, tmp_
         fetch(Source(published.uri(image), "", Kind.MODEL), by_digest, access)
         assert names(by_tag) == names(by_digest)
         if image.kind is not ArtifactKind.ADAPTER:
-            assert (by_tag / "model.bin").read_text() == image.kind
+            assert (by_tag / "model.safetensors").read_text() == image.kind
 
 
 def test_what_was_trained_is_not_pushed_where_it_is_not_exported(
