@@ -113,6 +113,10 @@ matrix: venv ## Try every combination of choices on small models; goes on where 
 bench-memory: venv ## Compare predicted with measured memory; add BENCH_ARGUMENTS="--json FILE"
 	$(PYTHON) -m bench.memory $(BENCH_ARGUMENTS)
 
+.PHONY: bench-strategies
+bench-strategies: venv ## Compare the loss and memory of every strategy on two processes with DataParallel's
+	$(PYTHON) -m bench.strategies --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
+
 .PHONY: bench-trainer
 bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (an hour, on an idle machine)
 	$(PYTHON) -m bench.trainer --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)

@@ -22,8 +22,8 @@ TIMEOUT = 180.0
 
 # Python 3.11 does not tell the fork server about sys.path, and it ignores what it cannot import.
 os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["finetune_trainer.engine.worker"])
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["finetune_trainer.engine.worker"])
 
 Prepare = Callable[[], None]
 """Runs in the process before the worker: arranges for its end."""
@@ -82,7 +82,7 @@ def _start(
     own = {MESSAGE_VARIABLE: str(message)}
     if "WORLD_SIZE" in environment:
         own |= {"RANK": str(rank), "LOCAL_RANK": "0"}
-    process = _context.Process(
+    process = context.Process(
         target=_main, args=(root, environment | own, _log(root, attempt, rank), prepare)
     )
     process.start()

@@ -42,7 +42,7 @@ def while_writing(step: int, moment: str) -> None:
         if f"{step:08d}" in newest or any(f"{step:08d}" in str(value) for value in args):
             if moment == "_commit":
                 # Half of a tensor file is there, as after a crash in the middle of it.
-                with (args[0] / "weights.safetensors").open("r+b") as file:
+                with (args[0] / "weights-1.safetensors").open("r+b") as file:
                     file.truncate(100)
             kill_self(signal.SIGKILL)
         return original(self, *args)
@@ -127,11 +127,11 @@ def test_torn_checkpoint_is_passed_over(
 ) -> None:
     workspace(tmp_path, tiny_model, **DROPOUT)
     train(tmp_path, prepare=[partial(at_step, 10, signal.SIGKILL)])
-    torn = tmp_path / "checkpoints" / "step-00000008" / "optimizer.safetensors"
+    torn = tmp_path / "checkpoints" / "step-00000008" / "optimizer-1.safetensors"
     content = torn.read_bytes()
     torn.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (resumed,) = train(tmp_path, attempt=2)
-    assert "step-00000008 is not whole and is not used: optimizer.safetensors" in resumed.log
+    assert "step-00000008 is not whole and is not used: optimizer-1.safetensors" in resumed.log
     assert _first(resumed.log) == 5
     assert digest(tmp_path) == digest(undisturbed)
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from finetune_trainer.heads import OTHER_HEADS
 from finetune_trainer.recipe import (
     ClassWeights,
+    Device,
     Export,
     Initialization,
     MethodType,
+    Offload,
+    Optimizer,
     QuantizationType,
     Recipe,
+    Strategy,
     Task,
 )
 
@@ -24,6 +28,10 @@ CLASS_WEIGHTS = "training.classWeights"
 PUBLISH = "publish.type"
 TASK = "task"
 EXPORTS = "output.exports"
+STRATEGY = "distribution.strategy"
+OFFLOAD = "distribution.offload"
+DEVICE = "compute.device"
+OPTIMIZER = "training.optimizer"
 RUNTIME = "InferenceWorkspace's runtime"
 
 VALUES: dict[str, tuple[str, ...]] = {
@@ -35,6 +43,10 @@ VALUES: dict[str, tuple[str, ...]] = {
     TASK: tuple(Task),
     EXPORTS: tuple(Export),
     RUNTIME: ("VLLM", "Transformers"),
+    STRATEGY: tuple(Strategy),
+    OFFLOAD: tuple(Offload),
+    DEVICE: tuple(Device),
+    OPTIMIZER: tuple(Optimizer),
 }
 """Fields in the user's spelling, and their values."""
 
@@ -113,6 +125,66 @@ REFUSALS = (
             "set publish.type None and load the artifact with transformers",
         )
         for served in ("Workspace", "KAITO")
+    ),
+    Refusal(
+        STRATEGY,
+        Strategy.DATA_PARALLEL,
+        OFFLOAD,
+        (Offload.OPTIMIZER, Offload.OPTIMIZER_AND_PARAMETERS),
+        "what lies on the host is one of ZeRO's shares",
+        "set distribution.strategy Auto, or distribution.offload None",
+    ),
+    *(
+        Refusal(
+            STRATEGY,
+            strategy,
+            OFFLOAD,
+            (Offload.OPTIMIZER_AND_PARAMETERS,),
+            "only ZeRO3 has shares of the parameters that could lie on the host",
+            "set distribution.strategy ZeRO3, or distribution.offload Optimizer",
+        )
+        for strategy in (Strategy.ZERO1, Strategy.ZERO2)
+    ),
+    *(
+        Refusal(
+            STRATEGY,
+            strategy,
+            OPTIMIZER,
+            (Optimizer.ADAMW_8BIT, Optimizer.ADAFACTOR),
+            "ZeRO lays all tensors out as one, and this optimizer goes by the shape of each",
+            "set training.optimizer AdamW, or distribution.strategy DataParallel",
+        )
+        for strategy in (Strategy.ZERO1, Strategy.ZERO2, Strategy.ZERO3)
+    ),
+    Refusal(
+        STRATEGY,
+        Strategy.ZERO3,
+        QUANTIZATION,
+        (QuantizationType.INT8,),
+        "bitsandbytes keeps what it needs of a weight of eight bits beside it, whole",
+        "set quantization.type NF4, or distribution.strategy ZeRO2",
+    ),
+    *(
+        Refusal(
+            INITIALIZATION,
+            initialization,
+            STRATEGY,
+            (Strategy.ZERO3,),
+            "it decomposes each weight, of which a process has a share only",
+            "set method.lora.initialization Default, or distribution.strategy ZeRO2",
+        )
+        for initialization in (Initialization.PISSA, Initialization.LOFTQ)
+    ),
+    *(
+        Refusal(
+            OFFLOAD,
+            offload,
+            DEVICE,
+            (Device.CPU,),
+            "a processor computes in the host's memory already",
+            "set distribution.offload None",
+        )
+        for offload in (Offload.OPTIMIZER, Offload.OPTIMIZER_AND_PARAMETERS)
     ),
     Refusal(
         PUBLISH,
@@ -206,6 +278,10 @@ def values_of(recipe: Recipe) -> dict[str, str | Sequence[str]]:
         TASK: recipe.task,
         EXPORTS: recipe.output.exports,
         CLASS_WEIGHTS: recipe.training.class_weights,
+        STRATEGY: recipe.distribution.strategy,
+        OFFLOAD: recipe.distribution.offload,
+        DEVICE: recipe.compute.device,
+        OPTIMIZER: recipe.training.optimizer,
     }
     if recipe.method.lora:
         chosen[INITIALIZATION] = recipe.method.lora.initialization

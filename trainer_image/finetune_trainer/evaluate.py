@@ -1,6 +1,6 @@
 """Measure a model on held-out data: the same code for the base model and for the tuned one."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +24,9 @@ _BATCH_TOKENS = 4096
 _ROWS_OF_A_BATCH = 4
 """Keys and values of so many rows need less memory than the training of one."""
 
+Batch = tuple[int, ...]
+"""Indices of examples that are computed together."""
+
 AnyExample = TypeVar("AnyExample", bound=Example)
 
 
@@ -36,6 +39,8 @@ class Judge:
     max_length: int
     tokenizer: "PreTrainedTokenizerBase"
     settings: Evaluation
+    in_step: bool = False
+    """Whether processes hold shares of the weights, so that each pass needs all of them."""
 
     def score(
         self,
@@ -58,11 +63,16 @@ class Judge:
         found = np.zeros((len(examples), columns))
         lengths = [each.length for each in examples]
         packs = pack(lengths, range(len(examples)), self.max_length)
-        mine = share(packs, self.world.rank, self.world.size)
+        shares = [
+            lay_out(share(packs, rank, self.world.size), lengths, self.max_length)
+            for rank in range(self.world.size)
+        ]
         model.eval()
         with torch.no_grad(), self.autocast:
-            for members in lay_out(mine, lengths, self.max_length):
-                found[list(members)] = list(scores([examples[index] for index in members]))
+            for members, counts in self._mine(shares):
+                made = list(scores([examples[index] for index in members]))
+                if counts:
+                    found[list(members)] = made
         return np.array(self.world.sum(found.ravel().tolist())).reshape(found.shape)
 
     def answers(self, model: torch.nn.Module, prompts: Sequence[Tokens]) -> list[str]:
@@ -75,10 +85,11 @@ class Judge:
         # Texts travel as numbers: 0 is no token, all others are one higher than they are.
         found = np.zeros((len(prompts), most))
         capacity = max(_BATCH_TOKENS, _ROWS_OF_A_BATCH * self.max_length)
+        size = self.world.size
         made = batches([len(each) for each in prompts], most, capacity)
         model.eval()
         with self.autocast:
-            for members in share(made, self.world.rank, self.world.size):
+            for members, counts in self._mine([share(made, rank, size) for rank in range(size)]):
                 written = answer(
                     model,
                     [prompts[index] for index in members],
@@ -87,9 +98,17 @@ class Judge:
                     device=self.world.device,
                 )
                 for index, tokens in zip(members, written, strict=True):
-                    found[index, : len(tokens)] = tokens + 1
+                    found[index, : len(tokens)] = counts * (tokens + 1)
         everywhere = np.array(self.world.sum(found.ravel().tolist())).reshape(found.shape)
         return [self.text(row[row > 0].astype(np.int64) - 1) for row in everywhere]
+
+    def _mine(self, shares: Sequence[Sequence[Batch]]) -> Iterator[tuple[Batch, bool]]:
+        """What this process computes of all shares, and whether that counts: one that has less to
+        do than others, who need its part of the weights, computes something again."""
+        mine, most = shares[self.world.rank], max(shares, key=len)
+        yield from ((each, True) for each in mine)
+        if self.in_step:
+            yield from ((each, False) for each in most[len(mine) :])
 
     def text(self, tokens: Tokens) -> str:
         """As people read it: without special tokens and blanks at the ends."""

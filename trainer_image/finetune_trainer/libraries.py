@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.recipe import Optimizer, QuantizationType, Recipe
+from finetune_trainer.recipe import Optimizer, QuantizationType, Recipe, Strategy
 from finetune_trainer.workspace import Workspace, locate
 
 
@@ -29,6 +29,8 @@ def unused(recipe: Recipe, workspace: Workspace) -> Iterator[str]:
         or _has_quantized_base(recipe, workspace)
     ):
         yield "bitsandbytes"
+    if recipe.strategy is Strategy.DATA_PARALLEL:
+        yield "deepspeed"
 
 
 def is_quantized(model: Path) -> bool:

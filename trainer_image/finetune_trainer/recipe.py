@@ -127,6 +127,28 @@ class Precision(StrEnum):
     BF16 = "BF16"
 
 
+class Strategy(StrEnum):
+    """What each process holds of its own: all, or its share of more and more."""
+
+    DATA_PARALLEL = "DataParallel"
+    ZERO1 = "ZeRO1"
+    ZERO2 = "ZeRO2"
+    ZERO3 = "ZeRO3"
+
+    @property
+    def stage(self) -> int:
+        """DeepSpeed's number for it."""
+        return list(Strategy).index(self)
+
+
+class Offload(StrEnum):
+    """What lies in the host's memory instead of the GPU's."""
+
+    NONE = "None"
+    OPTIMIZER = "Optimizer"
+    OPTIMIZER_AND_PARAMETERS = "OptimizerAndParameters"
+
+
 class Device(StrEnum):
     """Where the run computes; the operator has resolved Auto."""
 
@@ -392,6 +414,13 @@ class Compute(_Frozen):
         return self
 
 
+class Distribution(_Frozen):
+    """What of the model and of its training each process holds. Nothing here changes a result."""
+
+    strategy: Strategy = Strategy.DATA_PARALLEL
+    offload: Offload = Offload.NONE
+
+
 class Checkpoint(_Frozen):
     """When checkpoints are written and how many are kept."""
 
@@ -446,9 +475,17 @@ class Recipe(_Frozen):
     quantization: Quantization = Quantization()
     training: Training
     compute: Compute
+    distribution: Distribution = Distribution()
     checkpoint: Checkpoint
     evaluation: Evaluation = Evaluation()
     output: Output = Output()
+
+    @property
+    def strategy(self) -> Strategy:
+        """The one that is carried out: a process without others has nobody to share with, unless
+        a part of its own lies in the host's memory."""
+        alone = self.compute.world_size == 1 and self.distribution.offload is Offload.NONE
+        return Strategy.DATA_PARALLEL if alone else self.distribution.strategy
 
     def canonical_json(self) -> str:
         """The same text for the same recipe, whoever writes it."""
@@ -461,10 +498,10 @@ class Recipe(_Frozen):
     def training_digest(self) -> str:
         """`sha256:…` of what decides the numbers: a checkpoint of another one is not resumed.
 
-        Left out: who runs it, on how many processes, when checkpoints are written, what is
-        measured, and what is made of the result.
+        Left out: who runs it, on how many processes, what each of them holds, when checkpoints
+        are written, what is measured, and what is made of the result.
         """
-        without = {"job", "compute", "checkpoint", "evaluation", "output"}
+        without = {"job", "compute", "distribution", "checkpoint", "evaluation", "output"}
         return _digest(self.model_dump(mode="json", exclude=without))
 
 

@@ -6,13 +6,14 @@ Pure and light: the operator refuses with it before anything is created, `check`
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from finetune_trainer.combinations import refusals, values_of
+from finetune_trainer.combinations import STRATEGY, refusals, values_of
 from finetune_trainer.recipe import (
     DatasetFormat,
     Initialization,
     MethodType,
     Metric,
     Recipe,
+    Strategy,
     Task,
     Translation,
 )
@@ -84,6 +85,12 @@ def problems(recipe: Recipe) -> list[str]:
         *_metrics(recipe),
         *_translation(recipe),
     ]
+
+
+def strategies(recipe: Recipe) -> tuple[Strategy, ...]:
+    """Those that go with all else that the recipe has chosen, the fastest first."""
+    chosen = values_of(recipe)
+    return tuple(each for each in Strategy if not any(refusals(chosen | {STRATEGY: each})))
 
 
 def _data(recipe: Recipe) -> Iterator[str]:

@@ -25,7 +25,7 @@ def run(assignment: task.Assignment) -> Measured:
             recipe,
             workspace,
             attempt=1,
-            world=join(recipe.compute.device),
+            world=join(recipe),
             stop=StopRequest(),
             reporter=reporter,
         )

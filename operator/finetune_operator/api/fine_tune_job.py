@@ -9,6 +9,7 @@ from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.compute import Checkpoint, Compute, Restarts
 from finetune_operator.api.dataset import Columns, Dataset
+from finetune_operator.api.distribution import Distribution
 from finetune_operator.api.evaluation import Evaluation
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.api.method import Method, Quantization
@@ -19,12 +20,16 @@ from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
 from finetune_trainer.combinations import (
     CLASS_WEIGHTS,
+    DEVICE,
     EXPORTS,
     INITIALIZATION,
     METHOD,
+    OFFLOAD,
+    OPTIMIZER,
     PUBLISH,
     QUANTIZATION,
     REFUSALS,
+    STRATEGY,
     TASK,
 )
 from finetune_trainer.recipe import DatasetFormat, Metric, Task
@@ -89,6 +94,10 @@ _OTHERWISE = {
     TASK: "self.task != '{}'",
     EXPORTS: "!('{}' in self.output.exports)",
     CLASS_WEIGHTS: "self.training.classWeights != '{}'",
+    STRATEGY: "self.distribution.strategy != '{}'",
+    OFFLOAD: "self.distribution.offload != '{}'",
+    DEVICE: "self.compute.device != '{}'",
+    OPTIMIZER: "self.training.optimizer != '{}'",
 }
 """That a value of a field of spec is not chosen, in CEL."""
 
@@ -212,6 +221,8 @@ class FineTuneJobSpec(ApiModel):
     """How long, how fast and in what portions is learned."""
     compute: Compute = Compute()
     """Where it runs."""
+    distribution: Distribution = Distribution()
+    """How the processes share memory."""
     checkpoint: Checkpoint = Checkpoint()
     """What is lost at most when a pod is killed."""
     restarts: Restarts = Restarts()

@@ -9,7 +9,7 @@ from finetune_operator.api.base import ApiModel
 from finetune_operator.api.conditions import Conditions
 from finetune_operator.api.text import Decimal, Time
 from finetune_trainer.manifest import ArtifactKind
-from finetune_trainer.recipe import Device
+from finetune_trainer.recipe import Device, Strategy
 
 Text = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
@@ -54,12 +54,6 @@ class Phase(StrEnum):
     FAILED = "Failed", Verdict.FAILED, "Over, without a result: see condition Failed."
 
 
-class Strategy(StrEnum):
-    """How the work is shared between processes."""
-
-    DATA_PARALLEL = "DataParallel"
-
-
 class Resolved(ApiModel):
     """What names in spec stood for when the job was accepted."""
 
@@ -85,7 +79,7 @@ class Plan(ApiModel):
     method: Text | None = None
     """Method and quantization in one word, such as LoRA, or QLoRA: LoRA over NF4."""
     strategy: Strategy = Strategy.DATA_PARALLEL
-    """DataParallel: every process holds the model and works on its share of the batch."""
+    """How the processes share memory: DataParallel, ZeRO1, ZeRO2 or ZeRO3; what Auto stood for."""
 
 
 class Progress(ApiModel):

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.cli.refusals import Refusal, Refused
-from finetune_operator.domain.recipe_builder import build_recipe
+from finetune_operator.domain.recipe_builder import build_recipe, strategies
 from finetune_trainer import rules
-from finetune_trainer.recipe import Device, Recipe
+from finetune_trainer.recipe import Device, Recipe, Strategy
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Local:
 
     recipe: Recipe
     notes: tuple[str, ...]
+    strategies: tuple[Strategy, ...]
+    """What distribution.strategy leaves to choose from."""
 
 
 def gpus() -> int:
@@ -49,7 +51,7 @@ def localize(job: FineTuneJob, gpus_here: int) -> Local:
         raise Refused(Refusal("spec", item["msg"]) for item in items) from error
     if problems := rules.problems(recipe):
         raise Refused(_placed(problem) for problem in problems)
-    return Local(recipe, tuple(_notes(job)))
+    return Local(recipe, tuple(_notes(job)), strategies(job, recipe))
 
 
 def _device(job: FineTuneJob, gpus_here: int) -> Device:

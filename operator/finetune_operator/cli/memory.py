@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune_operator.cli.machine import Local
 from finetune_operator.cli.refusals import Refusal, Refused
 from finetune_operator.domain.sizing import gib, impossible, laid_out
 from finetune_trainer.memory.architecture import Architecture
@@ -44,13 +45,14 @@ class Sized:
             "microBatch": layout.micro_batch,
             "gradientAccumulation": self.choice.accumulation(self.recipe),
             "activationCheckpointing": layout.activation_checkpointing,
-            "strategy": layout.strategy.value,
+            "strategy": self.recipe.strategy.value,
+            "offload": layout.offload.value,
             "stepFlops": self.flops,
             "stepSeconds": self.seconds,
         }
 
 
-def size(recipe: Recipe, machine: Machine, config: Path | None = None) -> Sized:
+def size(local: Local, machine: Machine, config: Path | None = None) -> Sized:
     """
     Args:
         config: the model's config.json, where it is neither in the catalogue nor on this machine.
@@ -58,6 +60,7 @@ def size(recipe: Recipe, machine: Machine, config: Path | None = None) -> Sized:
     Raises:
         Refused: it cannot fit whatever the data are.
     """
+    recipe = local.recipe
     try:
         architecture = _architecture(recipe.model.storage_uri, config)
     except UnknownArchitectureError as error:
@@ -65,9 +68,10 @@ def size(recipe: Recipe, machine: Machine, config: Path | None = None) -> Sized:
     if architecture is None:
         why = "the model is not in the catalogue: give its config.json by --config"
         return Sized(recipe, notes=(f"memory is not estimated: {why}",))
-    if problem := impossible(recipe, architecture, machine, "this machine's memory"):
+    limit = "this machine's memory"
+    if problem := impossible(recipe, architecture, machine, limit, local.strategies):
         raise Refused([Refusal("spec.model.storageUri", problem)])
-    made, choice = laid_out(recipe, architecture, machine)
+    made, choice = laid_out(recipe, architecture, machine, local.strategies)
     return Sized(
         made,
         choice,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from finetune_operator.cli.memory import Sized, size, this_machine
 from finetune_operator.cli.refusals import Refused, say, show_refusals
 from finetune_operator.domain.sizing import gib
 from finetune_trainer.exit_codes import ExitCode
-from finetune_trainer.recipe import Recipe, method_name
+from finetune_trainer.recipe import Offload, Recipe, method_name
 
 EXAMPLE = "finetune plan examples/chat/job.yaml --json plan.json"
 
@@ -43,8 +44,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         local = localize(read_job(arguments.job), gpus())
         flops = arguments.tflops * 1e12 if arguments.tflops else None
         machine = this_machine(local.recipe.compute.device, flops)
-        sized = size(local.recipe, machine, arguments.config)
-        local = Local(sized.recipe, (*local.notes, *sized.notes))
+        sized = size(local, machine, arguments.config)
+        notes = (*local.notes, *sized.notes)
+        local = replace(local, recipe=sized.recipe, notes=notes)
     except Refused as refused:
         refusals = [{"field": each.field, "message": each.message} for each in refused.refusals]
         _write(arguments.json, {"refusals": refusals})
@@ -105,7 +107,7 @@ def _memory(sized: Sized) -> list[tuple[str, str]]:
     lines = [
         (
             "layout",
-            f"{layout.strategy}, {layout.micro_batch} sequence(s) a pass,"
+            f"{_strategy(sized)}, {layout.micro_batch} sequence(s) a pass,"
             f" {sized.choice.accumulation(sized.recipe)} pass(es) a step{again}",
         ),
         ("memory", f"at most {gib(needed.total)} on each device"),
@@ -115,6 +117,11 @@ def _memory(sized: Sized) -> list[tuple[str, str]]:
         time = f", {sized.seconds:.1f} s" if sized.seconds is not None else ""
         lines.append(("work", f"{sized.flops / 1e12:.1f} · 10¹² operations a step{time}"))
     return lines
+
+
+def _strategy(sized: Sized) -> str:
+    strategy, offload = sized.recipe.strategy, sized.recipe.distribution.offload
+    return strategy if offload is Offload.NONE else f"{strategy} with offload {offload}"
 
 
 def _write(path: Path | None, content: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Everything up to the artifact; nothing is pushed or published."""
     job = read_job(arguments.job)
     local = localize(job, gpus())
-    sized = size(local.recipe, this_machine(local.recipe.compute.device))
+    sized = size(local, this_machine(local.recipe.compute.device))
     root: Path = (arguments.workspace or Path("runs") / job.metadata.name).resolve()
     root.mkdir(parents=True, exist_ok=True)
     for note in (*local.notes, *sized.notes):

@@ -147,6 +147,8 @@ class Observed:
     lost_nodes: frozenset[str] = frozenset()
     """Nodes that do not answer or are no more, of those that our pods are on."""
     has_gpu_nodes: bool = False
+    gpu_memory: int | None = None
+    """Bytes of the smallest GPU of the cluster; None where that is not known."""
     storage_is_shared: bool | None = None
     """Whether several nodes can mount the volume; None where that is not known."""
     line: Line = Line()

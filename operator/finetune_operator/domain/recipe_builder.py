@@ -3,6 +3,7 @@
 from typing import Any
 
 from finetune_operator.api.dataset import DEFAULT_VALIDATION_FRACTION, Dataset
+from finetune_operator.api.distribution import StrategyChoice
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.method import (
     IA3,
@@ -15,8 +16,8 @@ from finetune_operator.api.method import (
     VeRA,
 )
 from finetune_operator.api.training import Training
-from finetune_trainer import recipe
-from finetune_trainer.recipe import Device, Export, MethodType, Recipe
+from finetune_trainer import recipe, rules
+from finetune_trainer.recipe import Device, Export, MethodType, Offload, Recipe, Strategy
 from finetune_trainer.rules import TASK_METRICS
 
 DEFAULT_LEARNING_RATE = {
@@ -39,6 +40,29 @@ def build_recipe(job: FineTuneJob, device: Device) -> Recipe:
         job: as stored, so with the defaults of the CRD.
         device: what compute.device stands for in this cluster.
     """
+    made = _as_asked(job, device)
+    return with_strategy(made, next(iter(strategies(job, made)), Strategy.DATA_PARALLEL))
+
+
+def strategies(job: FineTuneJob, made: Recipe) -> tuple[Strategy, ...]:
+    """What distribution.strategy leaves to choose from for a recipe of this job, the fastest
+    first."""
+    wanted = job.spec.distribution.strategy
+    if made.compute.world_size == 1 and made.distribution.offload is Offload.NONE:
+        return (Strategy.DATA_PARALLEL,)  # a process alone has nobody to share with
+    if wanted is StrategyChoice.AUTO:
+        return rules.strategies(made)
+    return (Strategy(wanted.value),)
+
+
+def with_strategy(made: Recipe, strategy: Strategy) -> Recipe:
+    """The same, with another strategy."""
+    distribution = made.distribution.model_copy(update={"strategy": strategy})
+    return made.model_copy(update={"distribution": distribution})
+
+
+def _as_asked(job: FineTuneJob, device: Device) -> Recipe:
+    """But for the strategy."""
     spec = job.spec
     return Recipe(
         job=recipe.JobIdentity(
@@ -60,6 +84,7 @@ def build_recipe(job: FineTuneJob, device: Device) -> Recipe:
             nodes=spec.compute.nodes,
             gpus_per_node=spec.compute.gpus_per_node if device is Device.GPU else 0,
         ),
+        distribution=recipe.Distribution(offload=spec.distribution.offload),
         checkpoint=recipe.Checkpoint(
             interval_steps=spec.checkpoint.interval_steps,
             interval_seconds=spec.checkpoint.interval_seconds,

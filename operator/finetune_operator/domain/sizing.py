@@ -1,10 +1,12 @@
 """Does a job fit into the memory it is given, and how is it laid out there?"""
 
+from collections.abc import Sequence
+
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.choose import Choice, choose
 from finetune_trainer.memory.estimate import Estimate, estimate
-from finetune_trainer.memory.layout import Machine
-from finetune_trainer.recipe import Recipe
+from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.recipe import Recipe, Strategy
 
 _GIB = 1 << 30
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": _GIB, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
@@ -19,9 +21,19 @@ def quantity_bytes(quantity: str) -> int:
     return int(float(quantity))
 
 
-def laid_out(recipe: Recipe, architecture: Architecture, machine: Machine) -> tuple[Recipe, Choice]:
-    """The recipe with the fastest layout that fits, and what it takes."""
-    choice = choose(recipe, architecture, machine)
+def laid_out(
+    recipe: Recipe,
+    architecture: Architecture,
+    machine: Machine,
+    strategies: Sequence[Strategy],
+) -> tuple[Recipe, Choice]:
+    """The recipe with the fastest layout that fits, and what it takes.
+
+    Args:
+        strategies: what may be used, the fastest first.
+    """
+    offload = recipe.distribution.offload
+    choice = choose(recipe, architecture, machine, [(each, offload) for each in strategies])
     layout = choice.layout
     compute = recipe.compute.model_copy(
         update={
@@ -29,18 +41,27 @@ def laid_out(recipe: Recipe, architecture: Architecture, machine: Machine) -> tu
             "activation_checkpointing": layout.activation_checkpointing,
         }
     )
-    return recipe.model_copy(update={"compute": compute}), choice
+    distribution = recipe.distribution.model_copy(update={"strategy": layout.strategy})
+    return recipe.model_copy(update={"compute": compute, "distribution": distribution}), choice
 
 
 def impossible(
-    recipe: Recipe, architecture: Architecture, machine: Machine, limit: str
+    recipe: Recipe,
+    architecture: Architecture,
+    machine: Machine,
+    limit: str,
+    strategies: Sequence[Strategy],
 ) -> str | None:
     """Why this model cannot be trained so, if it cannot whatever the data are.
 
     Args:
         limit: where the machine's memory is set, as the user writes it.
+        strategies: what may be used.
     """
-    needed = estimate(recipe, architecture, machine)
+    offload = recipe.distribution.offload
+    layouts = [Layout(strategy=each, offload=offload) for each in strategies] or [Layout()]
+    every = [estimate(recipe, architecture, machine, layout) for layout in layouts]
+    needed = min(every, key=lambda each: each.standing)
     if machine.memory is None or needed.standing <= machine.memory:
         return None
     return (

@@ -24,6 +24,8 @@ SINGLE_NODE_PROVISIONERS = frozenset(
 )
 """Provisioners whose file systems one node at a time can mount, by their own documentation."""
 
+_GPU_MEMORY = "nvidia.com/gpu.memory"
+"""MiB."""
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -32,6 +34,14 @@ async def has_gpu_nodes(client: Client) -> bool:
     nodes = await client.list_objects(NODE)
     offered = (node.get("status", {}).get("allocatable", {}).get(GPU, "0") for node in nodes)
     return any(amount not in ("", "0") for amount in offered)
+
+
+async def gpu_memory(client: Client) -> int | None:
+    """Bytes of the smallest NVIDIA GPU of the cluster, by the label of NVIDIA's GPU feature
+    discovery; None where no node has it."""
+    nodes = await client.list_objects(NODE)
+    labels = (node["metadata"].get("labels", {}).get(_GPU_MEMORY, "") for node in nodes)
+    return min((int(each) << 20 for each in labels if each.isdigit()), default=None)
 
 
 async def is_lost(client: Client, name: str) -> bool:

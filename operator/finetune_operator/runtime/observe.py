@@ -81,6 +81,9 @@ async def observe(client: Client, job: FineTuneJob, progress: Progress | None) -
         has_gpu_nodes=undecided
         and job.spec.compute.device.value == "Auto"
         and await existing.has_gpu_nodes(client),
+        gpu_memory=await existing.gpu_memory(client)
+        if undecided and job.spec.compute.device.value in ("Auto", "GPU")
+        else None,
         storage_is_shared=await existing.storage_is_shared(client, claim_wanted.storage_class_name)
         if undecided and job.spec.compute.nodes > 1
         else None,

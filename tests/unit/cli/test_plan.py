@@ -127,25 +127,41 @@ def test_the_memory_of_a_known_model_is_told_by_part(
 
 def test_a_model_that_cannot_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:
     job = write(tmp_path, model={"storageUri": "hf://meta-llama/Llama-3.1-8B"})
-    recipe = localize(read_job(job), gpus_here=0).recipe
+    local = localize(read_job(job), gpus_here=0)
     numbers = r"at least 16\.\d GiB .* memory is 4\.0 GiB: .* NF4"
     with pytest.raises(Refused, match=numbers) as refused:
-        size(recipe, Machine(gpu=False, bf16=True, memory=4 << 30))
+        size(local, Machine(gpu=False, bf16=True, memory=4 << 30))
     assert refused.value.refusals[0].field == "spec.model.storageUri"
 
 
+def test_a_strategy_is_chosen_that_fits(tmp_path: Path) -> None:
+    job = write(
+        tmp_path,
+        model={"storageUri": "hf://meta-llama/Llama-3.2-1B"},
+        method={"type": "Full"},
+        training={"maxLength": 512, "tokensPerBatch": 2048},
+        compute={"device": "GPU", "gpusPerNode": 4},
+    )
+    local = localize(read_job(job), gpus_here=4)
+    chosen = [
+        size(local, Machine(gpu=True, bf16=True, memory=memory << 30)).recipe.strategy
+        for memory in (40, 24, 16, 12)
+    ]
+    assert chosen == ["DataParallel", "ZeRO1", "ZeRO2", "ZeRO3"]
+
+
 def test_an_unknown_model_is_sized_by_its_config(tmp_path: Path) -> None:
-    recipe = localize(read_job(write(tmp_path)), gpus_here=0).recipe
+    local = localize(read_job(write(tmp_path)), gpus_here=0)
     machine = Machine(gpu=False, bf16=True, memory=8 << 30)
-    (note,) = size(recipe, machine).notes
+    (note,) = size(local, machine).notes
     assert "give its config.json by --config" in note
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"model_type": "mamba"}))
-    assert "known are bert" in size(recipe, machine, config).notes[0]
+    assert "known are bert" in size(local, machine, config).notes[0]
     names = ("vocab_size", "hidden_size", "intermediate_size")
     numbers = {name: 512 for name in names} | {"num_hidden_layers": 2, "num_attention_heads": 8}
     config.write_text(json.dumps({"model_type": "llama", **numbers}))
-    choice = size(recipe, machine, config).choice
+    choice = size(local, machine, config).choice
     assert choice is not None
     assert choice.fits
 

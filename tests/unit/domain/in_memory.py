@@ -45,6 +45,7 @@ class InMemory:
         self.progress: Progress | None = None
         self.lost_nodes: frozenset[str] = frozenset()
         self.storage_is_shared: bool | None = None
+        self.gpu_memory: int | None = None
         self._uids = itertools.count(1)
 
     # What the operator does.
@@ -64,6 +65,7 @@ class InMemory:
             pods=tuple(each for each in pods if each is not None),
             lost_nodes=self.lost_nodes,
             storage_is_shared=self.storage_is_shared,
+            gpu_memory=self.gpu_memory,
             line=self.line,
             progress=self.progress,
         )

@@ -84,6 +84,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "microBatch": 1,
             "activationCheckpointing": False,
         },
+        "distribution": {"strategy": "DataParallel", "offload": "None"},
         "checkpoint": {"intervalSteps": 50, "intervalSeconds": 600, "keep": 2},
         "evaluation": {
             "metrics": ["Loss"],
@@ -94,6 +95,27 @@ def test_the_least_job_leaves_nothing_open() -> None:
         "output": {"exports": ["Adapter"]},
     }
     assert problems(recipe()) == []
+
+
+@pytest.mark.parametrize(
+    ("distribution", "others", "strategy"),
+    [
+        ({}, {}, "DataParallel"),
+        ({"strategy": "ZeRO3"}, {}, "ZeRO3"),
+        ({"strategy": "ZeRO3"}, {"compute": {"device": "GPU", "nodes": 1}}, "DataParallel"),
+        ({"offload": "Optimizer"}, {}, "ZeRO1"),
+        ({"offload": "OptimizerAndParameters"}, {}, "ZeRO3"),
+        ({"offload": "Optimizer"}, {"compute": {"device": "GPU", "nodes": 1}}, "ZeRO1"),
+    ],
+)
+def test_auto_is_the_fastest_strategy_that_goes_with_the_rest(
+    distribution: dict[str, str], others: dict[str, Any], strategy: str
+) -> None:
+    several = {"compute": {"device": "GPU", "nodes": 2}} | others
+    made = recipe(Device.GPU, distribution=distribution, **several)
+    assert made.distribution.strategy == strategy
+    assert made.distribution.offload == distribution.get("offload", "None")
+    assert problems(made) == []
 
 
 @pytest.mark.parametrize(

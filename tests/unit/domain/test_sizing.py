@@ -25,6 +25,25 @@ def test_quantities_are_those_of_kubernetes(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("memory", "strategy"), [(None, "DataParallel"), (24, "DataParallel"), (16, "ZeRO3")]
+)
+def test_auto_is_what_fits_into_the_gpus_of_the_cluster(memory: int | None, strategy: str) -> None:
+    world = InMemory(
+        job(
+            model={"storageUri": "hf://meta-llama/Llama-3.1-8B"},
+            compute={"device": "GPU", "gpusPerNode": 4},
+            training={"maxLength": 512, "tokensPerBatch": 2048},
+        )
+    )
+    world.gpu_memory = None if memory is None else memory << 30
+    world.reconcile()
+    assert world.job.status.plan is not None
+    assert world.job.status.plan.strategy == strategy
+    (stored,) = world.all("ConfigMap")
+    assert f'"strategy":"{strategy}"' in stored["data"]["recipe.json"]
+
+
+@pytest.mark.parametrize(
     ("model", "limit", "refused"),
     [
         ("meta-llama/Llama-3.1-8B", "8Gi", True),

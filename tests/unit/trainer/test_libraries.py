@@ -13,15 +13,20 @@ from tests.trainer.recipes import recipe
 @pytest.mark.parametrize(
     ("changes", "config", "expected"),
     [
-        ({}, "{}", {"bitsandbytes"}),
-        ({"quantization": {"type": "NF4"}}, "{}", set()),
-        ({"training": {"optimizer": "AdamW8bit"}}, "{}", set()),
-        ({}, '{"quantization_config": {"load_in_4bit": true}}', set()),
-        ({}, "broken", {"bitsandbytes"}),
+        ({}, "{}", {"bitsandbytes", "deepspeed"}),
+        ({"quantization": {"type": "NF4"}}, "{}", {"deepspeed"}),
+        ({"training": {"optimizer": "AdamW8bit"}}, "{}", {"deepspeed"}),
+        ({}, '{"quantization_config": {"load_in_4bit": true}}', {"deepspeed"}),
+        ({}, "broken", {"bitsandbytes", "deepspeed"}),
+        (
+            {"distribution": {"strategy": "ZeRO1"}, "compute": {"nodes": 2}},
+            "{}",
+            {"bitsandbytes"},
+        ),
     ],
-    ids=["plain", "NF4", "8-bit optimizer", "4-bit files", "broken files"],
+    ids=["plain", "NF4", "8-bit optimizer", "4-bit files", "broken files", "ZeRO1"],
 )
-def test_bitsandbytes_is_for_those_who_use_it(
+def test_a_library_is_for_those_who_use_it(
     tmp_path: Path, changes: dict[str, Any], config: str, expected: set[str]
 ) -> None:
     workspace = Workspace(tmp_path)

@@ -10,8 +10,8 @@ from finetune_trainer.memory.catalogue import Known, architecture_of, catalogue
 from finetune_trainer.memory.choose import SHARE, choose
 from finetune_trainer.memory.estimate import Load, estimate, step_flops, step_seconds
 from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
-from finetune_trainer.memory.layout import Layout, Machine, Offload, Strategy
-from finetune_trainer.recipe import Recipe
+from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.recipe import Offload, Recipe, Strategy
 from tests.trainer.recipes import recipe
 
 GIB = 1 << 30

@@ -9,11 +9,15 @@ from pydantic import ValidationError
 from finetune_operator.api.fine_tune_job import FineTuneJobSpec
 from finetune_trainer.combinations import (
     CLASS_WEIGHTS,
+    DEVICE,
     INITIALIZATION,
     METHOD,
+    OFFLOAD,
+    OPTIMIZER,
     PUBLISH,
     QUANTIZATION,
     REFUSALS,
+    STRATEGY,
     TASK,
     Refusal,
     refusals,
@@ -118,6 +122,10 @@ CHOSEN: dict[str, Callable[[str], dict[str, Any]]] = {
     INITIALIZATION: lambda value: {"method": {"lora": {"initialization": value}}},
     CLASS_WEIGHTS: lambda value: {"training": {"classWeights": value}},
     TASK: lambda value: {"task": value},
+    STRATEGY: lambda value: {"distribution": {"strategy": value}},
+    OFFLOAD: lambda value: {"distribution": {"offload": value}},
+    DEVICE: lambda value: {"compute": {"device": value, "gpusPerNode": int(value == "GPU")}},
+    OPTIMIZER: lambda value: {"training": {"optimizer": value}},
 }
 
 
@@ -140,8 +148,9 @@ def test_every_refusal_says_what_is_wrong_and_what_to_do(refusal: Refusal, exclu
     assert ": set " in message
     assert list(refusals({refusal.field: refusal.value, refusal.other: excluded})) == [message]
     if refusal.field in CHOSEN:
-        chosen = {**CHOSEN[refusal.field](refusal.value), **CHOSEN[refusal.other](excluded)}
-        assert problems(recipe(**chosen)) == [message]
+        one, other = CHOSEN[refusal.field](refusal.value), CHOSEN[refusal.other](excluded)
+        both = {name: one.get(name, {}) | other.get(name, {}) for name in (*one, *other)}
+        assert message in problems(recipe(**both))
     elif refusal.field == PUBLISH:
         rules = json.dumps(FineTuneJobSpec.model_json_schema())
         assert message in rules

@@ -15,7 +15,9 @@ class Step:
     """One optimizer step as one process sees it."""
 
     rows: list[Pack]
-    """Rows this process computes, one forward and backward pass each; may be empty."""
+    """Rows this process computes, one forward and backward pass each. A row may be empty: all
+    processes make as many passes, because those that hold shares of the weights give them out
+    in each."""
     weight: float
     """Of the whole step over all processes: what its loss is divided by."""
 
@@ -42,8 +44,13 @@ class Plan:
         """The step `index` (from 0) for one process."""
         batch = self.batches[index]
         members = [example for pack in batch for example in pack]
+        shares = [
+            self.lay_out(share(batch, each, world_size), self.lengths, self.row_tokens)
+            for each in range(world_size)
+        ]
+        passes = max(len(each) for each in shares)
         return Step(
-            rows=self.lay_out(share(batch, rank, world_size), self.lengths, self.row_tokens),
+            rows=shares[rank] + [()] * (passes - len(shares[rank])),
             weight=sum(self.weights[example] for example in members),
         )
 

@@ -38,8 +38,9 @@ def load_model(
     settings: Mapping[str, object] | None = None,
     *,
     attention: str = "",
+    in_shares: bool = False,
 ) -> torch.nn.Module:
-    """The model with its weights, on the device, frozen but for what is not in the files: that is
+    """The model with its weights, frozen but for what is not in the files: that is
     of a new head, and drawn at random.
 
     Args:
@@ -50,6 +51,8 @@ def load_model(
         settings: of the configuration, as the task wants it.
         attention: an implementation of transformers'; empty for the one that keeps the documents
             of a row apart, where the model generates.
+        in_shares: whether processes share the weights out among them as they are loaded; see
+            sharding.py for the context to do so in.
 
     Raises:
         ConfigurationError: the files lack more than a head.
@@ -66,7 +69,7 @@ def load_model(
         config=config,
         dtype=dtype,
         quantization_config=quantization_config(quantization, dtype, spared),
-        device_map={"": device},
+        device_map=None if in_shares else {"": device},
         attn_implementation=attention or default,
         use_safetensors=True,
         local_files_only=True,

@@ -17,6 +17,7 @@ from finetune_trainer.engine.loading import load_model, published_dtype
 from finetune_trainer.engine.precision import autocast, resolve
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.served import divergence, load_served
+from finetune_trainer.engine.sharding import Sharding, give_whole, sharding_of
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.engine.world import World
@@ -83,17 +84,28 @@ def run(
         around.metrics.take_back(found.state.step if found else -1)
     method = METHODS[recipe.method.type]
     dtype = method.load_dtype(precision)
+    sharding = sharding_of(recipe, precision)
     torch.manual_seed(recipe.training.seed)  # a new head is the same one after a restart
-    loaded = load_model(
-        prepared.base, dtype, world.device, recipe.quantization.type, prepared.dataset.settings
-    )
+    with sharding.loading(dtype):
+        loaded = load_model(
+            prepared.base,
+            dtype,
+            world.device,
+            recipe.quantization.type,
+            prepared.dataset.settings,
+            in_shares=sharding.loads_sharded,
+        )
     template = found.state if found else _first_state(recipe, prepared, precision)
     if found is None and prepared.dataset.validation:
         # Before the method changes it: not every method starts as the base model itself.
-        kept = _measure(loaded, recipe, prepared, around, precision, step=0)
+        with sharding.computing(loaded):
+            kept = _measure(
+                loaded, recipe, prepared, around, precision=precision, sharding=sharding, step=0
+            )
         if world.leads:
             write_durably(workspace.base_scores, kept.model_dump_json().encode())
-    model = method.apply(loaded, recipe)
+    with sharding.loading(dtype):
+        model = method.apply(loaded, recipe)
     template = template.model_copy(update={"attempt": attempt})
 
     trainer = PackedTrainer(
@@ -103,6 +115,7 @@ def run(
         examples=prepared.dataset.train,
         around=around,
         autocast=autocast(precision, world.device),
+        sharding=sharding,
         template=template,
     )
     with stop.deferred():
@@ -114,11 +127,15 @@ def run(
     scores_of_both, distance = None, None
     if prepared.dataset.validation:
         end = prepared.plan.total_steps
-        tuned = _measure(model, recipe, prepared, around, precision, step=end)
+        tuned = _measure(
+            model, recipe, prepared, around, precision=precision, sharding=sharding, step=end
+        )
         scores_of_both = _compared(read_scores(workspace.base_scores), tuned)
-        if recipe.quantization.type is not QuantizationType.NONE:
+        # With ZeRO-3 no process is to hold the unquantized model.
+        if recipe.quantization.type is not QuantizationType.NONE and sharding.stage < 3:
             served = _measure_served(model, recipe, prepared, around, precision)
             scores_of_both, distance = served or (scores_of_both, None)
+    give_whole(model, trainer.model_wrapped, leads=world.leads)
     if not world.leads:
         return None
     result = Result(
@@ -178,13 +195,15 @@ def _measure(
     recipe: Recipe,
     prepared: _Prepared,
     around: Surroundings,
-    precision: Precision,
     *,
+    precision: Precision,
+    sharding: Sharding,
     step: int,
 ) -> ScoresOfModel:
     """Score it and say the loss, in the log of metrics too."""
     _say(around, prepared.plan, Stage.EVALUATING, step)
-    scores = _score(model, recipe, prepared, _judge(recipe, prepared, around, precision))
+    judge = _judge(recipe, prepared, around, precision, in_step=sharding.stage == 3)
+    scores = _score(model, recipe, prepared, judge)
     loss = value(Metric.LOSS, np.array(scores.metrics[Metric.LOSS].rows))
     _say(around, prepared.plan, Stage.EVALUATING, step, validation_loss=loss)
     if around.world.leads:
@@ -236,7 +255,12 @@ def _score(
 
 
 def _judge(
-    recipe: Recipe, prepared: _Prepared, around: Surroundings, precision: Precision
+    recipe: Recipe,
+    prepared: _Prepared,
+    around: Surroundings,
+    precision: Precision,
+    *,
+    in_step: bool = False,
 ) -> Judge:
     return Judge(
         around.world,
@@ -244,6 +268,7 @@ def _judge(
         prepared.plan.max_length,
         prepared.dataset.tokenizer,
         recipe.evaluation,
+        in_step=in_step,
     )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from finetune_trainer.engine import optimizers
 from finetune_trainer.engine import state as tensors
 from finetune_trainer.engine.callbacks import Agree, Report, Surroundings
 from finetune_trainer.engine.checkpoints import CheckpointState
+from finetune_trainer.engine.sharding import Sharding
 from finetune_trainer.engine.world import World
 from finetune_trainer.errors import DivergedError
 from finetune_trainer.methods import METHODS
@@ -58,6 +60,7 @@ class PackedTrainer(Trainer):
         examples: Examples,
         around: Surroundings,
         autocast: torch.autocast,
+        sharding: Sharding,
         template: CheckpointState,
     ) -> None:
         """`template` is the state of a checkpoint but for what each step changes."""
@@ -72,7 +75,7 @@ class PackedTrainer(Trainer):
         self.last_loss = template.loss
         super().__init__(
             model=model,
-            args=_arguments(recipe, plan, around.world, around.checkpoints.root),
+            args=_arguments(recipe, plan, around.world, sharding, around.checkpoints.root),
             callbacks=[Agree(recipe.checkpoint, around), Report(plan, around)],
         )
         self.remove_callback(PrinterCallback)  # Report says it
@@ -80,6 +83,8 @@ class PackedTrainer(Trainer):
     # What a step is
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is not None:
+            return self.optimizer
         optimizers.forget_earlier_ones(self._recipe.training.optimizer)
         optimizer = super().create_optimizer(model)
         method = METHODS[self._recipe.method.type]
@@ -106,16 +111,27 @@ class PackedTrainer(Trainer):
         # Gradients are averaged over the processes; we want their sum.
         factor = world.size / step.weight
         loss = torch.zeros((), device=world.device)
-        rows = step.rows or [()]
-        for position, members in enumerate(rows):
+        for position, members in enumerate(step.rows):
             row = self._objective.make_row([self._examples[index] for index in members])
             row = row.to(world.device)
-            with _exchange_gradients(model, at_once=position == len(rows) - 1):
+            with self._exchanging_gradients(model, last=position == len(step.rows) - 1):
                 with self._autocast:
                     part = self._objective.summed_loss(model, row) * factor
                 self.accelerator.backward(part)
             loss += part.detach()
         return loss
+
+    @contextlib.contextmanager
+    def _exchanging_gradients(self, model: torch.nn.Module, *, last: bool) -> Iterator[None]:
+        """A pass of a step. Gradients are exchanged in the last one only, but for ZeRO-2 and 3,
+        which keep no more than a share of them from one pass to the next."""
+        # DeepSpeed clips and updates in the backward pass for which this is so.
+        self.accelerator.sync_gradients = last
+        if isinstance(model, DistributedDataParallel) and not last:
+            with model.no_sync():
+                yield
+        else:
+            yield
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0
@@ -145,29 +161,41 @@ class PackedTrainer(Trainer):
                 "scheduler": self._running[1].state_dict(),
             }
         )
+        states = tensors.states(self._trained_model, self._running[0])
         if self._around.world.leads:
-            self._around.checkpoints.write(state, self._fill)
+            self._around.checkpoints.write(state, partial(self._fill, states))
+        else:
+            tensors.lend(states)
         # Nobody goes on, or away, before the checkpoint is safe.
         self._around.world.maximum([0.0])
         self._around.stop.checkpoint_saved(self.state.global_step)
 
-    def _fill(self, directory: Path) -> None:
-        tensors.save_tensors(directory, self._trained_model, self._running[0])
+    def _fill(self, states: tensors.States, directory: Path) -> None:
+        tensors.save(directory, states)
         self.state.save_to_json(str(directory / TRAINER_STATE_NAME))
+
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
+        """Weights go into the model before it is wrapped or sharded, the optimizer's state after:
+        the same files for every strategy, where DeepSpeed would look for its own."""
+        prepare: Any = super()._prepare_for_training  # transformers leaves it untyped
+        if resume_from_checkpoint is None:
+            return prepare(max_steps, train_dataloader, None)
+        checkpoint = Path(resume_from_checkpoint)
+        tensors.load_weights(checkpoint, self._trained_model)
+        prepared = prepare(max_steps, train_dataloader, None)
+        optimizer, scheduler = self._running
+        tensors.load_optimizer(checkpoint, self._trained_model, optimizer)
+        scheduler.load_state_dict(self._template.scheduler)
+        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
+        return prepared
 
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
-        tensors.load_weights(Path(resume_from_checkpoint), self._trained_model)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None:
-            return
-        optimizer, scheduler = self._running
-        tensors.load_optimizer(Path(checkpoint), self._trained_model, optimizer)
-        scheduler.load_state_dict(self._template.scheduler)
-        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
-            group["lr"] = rate
+        """Nothing to load here: _prepare_for_training."""
 
     @property
     def _running(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
@@ -179,17 +207,9 @@ class PackedTrainer(Trainer):
         """Nothing to load: seed_step."""
 
 
-@contextlib.contextmanager
-def _exchange_gradients(model: torch.nn.Module, *, at_once: bool) -> Iterator[None]:
-    """Let the processes exchange gradients in the last backward pass of a step only."""
-    if isinstance(model, DistributedDataParallel) and not at_once:
-        with model.no_sync():
-            yield
-    else:
-        yield
-
-
-def _arguments(recipe: Recipe, plan: Plan, world: World, directory: Path) -> TrainingArguments:
+def _arguments(
+    recipe: Recipe, plan: Plan, world: World, sharding: Sharding, directory: Path
+) -> TrainingArguments:
     training = recipe.training
     on_gpu = world.device.type == "cuda"
     return TrainingArguments(
@@ -203,6 +223,7 @@ def _arguments(recipe: Recipe, plan: Plan, world: World, directory: Path) -> Tra
         optim=optimizers.NAMES[training.optimizer],
         seed=training.seed,
         use_cpu=not on_gpu,
+        deepspeed=sharding.settings or None,
         activation_checkpointing=recipe.compute.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=GPU_LOGGING_STEPS if on_gpu else 1,

@@ -64,7 +64,7 @@ def _run(recipe_path: Path, workspace: Workspace) -> Trained | None:
     stop = StopRequest()
     stop.listen()
     recipe = read_recipe(recipe_path)
-    world = join(recipe.compute.device)
+    world = join(recipe)
     attempt = int(os.environ.get("FINETUNE_ATTEMPT", "1"))
     reporter = ProgressReporter.from_environment()
     with reporter:

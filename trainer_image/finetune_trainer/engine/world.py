@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.recipe import Device
+from finetune_trainer.recipe import Device, Recipe, Strategy
 
 TIMEOUT = timedelta(minutes=10)
 """Longest wait for another process: above the slowest step, below a person's patience."""
@@ -46,12 +46,13 @@ class World:
         return [float(value) for value in tensor]
 
 
-def join(device: Device) -> World:
+def join(recipe: Recipe) -> World:
     """Meet the other processes, as the launcher's environment says (RANK, WORLD_SIZE, …).
 
     Raises:
         ConfigurationError: there is no GPU for this process.
     """
+    device = recipe.compute.device
     rank = int(os.environ.get("RANK", "0"))
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if device is Device.GPU:
@@ -64,9 +65,13 @@ def join(device: Device) -> World:
         torch.cuda.set_device(here)
     else:
         here = torch.device("cpu")
+    backend = "cpu:gloo,cuda:nccl" if device is Device.GPU else "gloo"
     if size > 1:
-        backend = "cpu:gloo,cuda:nccl" if device is Device.GPU else "gloo"
         distributed.init_process_group(backend, timeout=TIMEOUT)
+    elif recipe.strategy is not Strategy.DATA_PARALLEL:
+        # DeepSpeed asks for a group also where one process leaves a part in the host's memory.
+        store = distributed.HashStore()  # type: ignore[attr-defined]
+        distributed.init_process_group(backend, store=store, rank=0, world_size=1)
     return World(rank, size, here)
 
 

@@ -1,12 +1,12 @@
 """The fastest layout whose estimate fits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.estimate import Estimate, estimate
-from finetune_trainer.memory.layout import Layout, Machine, Offload, Strategy
-from finetune_trainer.recipe import Recipe
+from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.recipe import Offload, Recipe, Strategy
 
 SHARE = 0.92
 """Of the memory that is planned with: the rest is for what an estimate cannot see."""
@@ -33,7 +33,7 @@ def choose(
     recipe: Recipe,
     architecture: Architecture,
     machine: Machine,
-    strategies: tuple[tuple[Strategy, Offload], ...] = ((Strategy.DATA_PARALLEL, Offload.NONE),),
+    strategies: Sequence[tuple[Strategy, Offload]] = ((Strategy.DATA_PARALLEL, Offload.NONE),),
 ) -> Choice:
     """Try layouts from the fastest to the most frugal.
 
@@ -57,9 +57,7 @@ def choose(
     return smallest
 
 
-def _layouts(
-    sizes: list[int], strategies: tuple[tuple[Strategy, Offload], ...]
-) -> Iterator[Layout]:
+def _layouts(sizes: list[int], strategies: Sequence[tuple[Strategy, Offload]]) -> Iterator[Layout]:
     for strategy, offload in strategies:
         for checkpointing in (False, True):
             for micro_batch in sizes:

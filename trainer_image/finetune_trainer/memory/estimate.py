@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.architecture import Architecture
-from finetune_trainer.memory.layout import Layout, Machine, Offload
+from finetune_trainer.memory.layout import Layout, Machine
 from finetune_trainer.memory.optimizers import optimizer_bytes
 from finetune_trainer.memory.trained import count
-from finetune_trainer.recipe import MethodType, Precision, QuantizationType, Recipe
+from finetune_trainer.recipe import MethodType, Offload, Precision, QuantizationType, Recipe
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight: four bits, an eight-bit scale for 64 weights, an FP32 one for 256 scales."""
@@ -113,21 +113,29 @@ def estimate(
     if not machine.gpu:
         adapter += 4 * of_method.copied
     gradients = trained
-    if world > 1 and stage == 0:
-        gradients *= 2  # DistributedDataParallel exchanges them through buckets of the same size
     optimizer = optimizer_bytes(recipe.training.optimizer, of_method.tensors)
-    if stage >= 1:
-        optimizer = math.ceil(optimizer / world)
-    if stage >= 2:
-        gradients = math.ceil(gradients / world)
-    gathered = 0
-    if stage >= 3:
-        # A layer is whole while it computes, and the next one is on its way.
-        gathered = 2 * math.ceil(weights / (architecture.layers + 1))
+    passing_by = 0
+    """Bytes that DeepSpeed holds while it gathers and reduces."""
+    share = math.ceil(trained / world)
+    if stage == 0:
+        if world > 1:
+            gradients *= 2  # DistributedDataParallel exchanges them through buckets of that size
+    else:
+        # A bucket, or the gradient that is larger than it.
+        widest = architecture.vocabulary * architecture.hidden if full else 0
+        passing_by = 4 * max(architecture.hidden**2, widest)
+        gradients = share + (trained if stage == 1 else 0)
+        # But for ZeRO-3, whose weights are shares themselves, the update has its own copy of them.
+        optimizer = math.ceil(optimizer / world) + (share if stage < 3 else 0)
+    if stage == 3:
+        # A layer is whole while it computes, and the next one is on its way; so is the embedding.
+        layer = 2 * math.ceil(weights / (architecture.layers + 1))
+        embedding = architecture.vocabulary * architecture.hidden / architecture.parameters
+        passing_by += max(layer, math.ceil(weights * embedding))
         weights, adapter = math.ceil(weights / world), math.ceil(adapter / world)
     if machine.gpu and layout.offload is not Offload.NONE:
-        optimizer = 0
-    if machine.gpu and layout.offload is Offload.OPTIMIZER_AND_PARAMETERS and stage >= 3:
+        optimizer, gradients = 0, gradients - share
+    if machine.gpu and layout.offload is Offload.OPTIMIZER_AND_PARAMETERS and stage == 3:
         weights = 0
 
     kept = activations.kept(recipe, architecture, bf16=bf16)
@@ -144,7 +152,7 @@ def estimate(
         loss_buffers = (LOSS_COPIES - 1) * 4 * load.supervised * architecture.vocabulary
     activating = keeping + tokens * kept.around + cast
     # The logits are gone when the layers begin.
-    working = max(loss_buffers, _backward(recipe, architecture, tokens, bf16=bf16) + gathered)
+    working = max(loss_buffers, _backward(recipe, architecture, tokens, bf16=bf16) + passing_by)
     passing = activating + logits + working
     return Estimate(
         weights=weights,

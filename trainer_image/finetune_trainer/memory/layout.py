@@ -1,28 +1,8 @@
 """How a step is laid out over devices and passes."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Strategy(StrEnum):
-    """What each process holds of its own: all, or its share of more and more."""
-
-    DATA_PARALLEL = "DataParallel"
-    ZERO1 = "ZeRO1"
-    ZERO2 = "ZeRO2"
-    ZERO3 = "ZeRO3"
-
-    @property
-    def stage(self) -> int:
-        return list(Strategy).index(self)
-
-
-class Offload(StrEnum):
-    """What lies in the host's memory instead of the device's."""
-
-    NONE = "None"
-    OPTIMIZER = "Optimizer"
-    OPTIMIZER_AND_PARAMETERS = "OptimizerAndParameters"
+from finetune_trainer.recipe import Offload, Strategy
 
 
 @dataclass(frozen=True)

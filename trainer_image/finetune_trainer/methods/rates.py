@@ -25,3 +25,5 @@ def set_rates(
         for factor, parameters in parts.items():
             settings = {**group, "params": parameters, "lr": group["lr"] * factor}
             optimizer.add_param_group(settings)
+    # DeepSpeed leaves empty ones out, and a checkpoint has a rate for each.
+    optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]

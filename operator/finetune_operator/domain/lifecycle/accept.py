@@ -1,5 +1,6 @@
 """Accept: can the job be carried out as written? If so, fix what exactly will be run."""
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from pydantic import ValidationError
@@ -18,8 +19,8 @@ from finetune_operator.domain.manifests.volume import (
     volume_claim,
 )
 from finetune_operator.domain.observed import pods_gone
-from finetune_operator.domain.recipe_builder import build_recipe
-from finetune_operator.domain.sizing import impossible, quantity_bytes
+from finetune_operator.domain.recipe_builder import build_recipe, strategies, with_strategy
+from finetune_operator.domain.sizing import impossible, laid_out, quantity_bytes
 from finetune_trainer import rules
 from finetune_trainer.memory.catalogue import architecture_of
 from finetune_trainer.memory.layout import Machine
@@ -43,7 +44,7 @@ def accept(work: Work) -> bool:
         name = work.spec.class_name
         _refuse(work, Reason.CLASS_NOT_FOUND, f"FineTuneClass {name} does not exist: create it")
         return False
-    recipe = _keep_stored(build_recipe(work.job, _device(work)), work)
+    recipe = _keep_stored(_laid_out(build_recipe(work.job, _device(work)), work), work)
     refusal = _refusal(work, its_class, recipe)
     if refusal is not None:
         _refuse(work, *refusal)
@@ -56,6 +57,25 @@ def _device(work: Work) -> Device:
     if choice == "Auto":
         return Device.GPU if work.seen.has_gpu_nodes else Device.CPU
     return Device(choice)
+
+
+def _laid_out(recipe: Recipe, work: Work) -> Recipe:
+    """With the fastest layout that fits, where both the model and the memory are known."""
+    architecture = architecture_of(recipe.model.storage_uri)
+    machine = _machine(recipe, work)
+    if architecture is None or machine.memory is None:
+        return recipe
+    made, _ = laid_out(recipe, architecture, machine, strategies(work.job, recipe))
+    return made
+
+
+def _machine(recipe: Recipe, work: Work) -> Machine:
+    if recipe.compute.device is Device.GPU:
+        return Machine(gpu=True, bf16=True, memory=work.seen.gpu_memory)
+    limit = work.spec.compute.pod_template.resources.limits.get("memory")
+    memory = None if limit is None else quantity_bytes(str(limit))
+    # Whether the processor has bfloat16 is not known yet: the greater need decides.
+    return Machine(gpu=False, bf16=False, memory=memory)
 
 
 def _keep_stored(recipe: Recipe, work: Work) -> Recipe:
@@ -99,20 +119,20 @@ def _refusal(work: Work, its_class: FineTuneClass, recipe: Recipe) -> tuple[Reas
         )
         return Reason.VOLUME_NOT_SHARED, message
     problems = rules.problems(recipe)
-    if too_large := _too_large(work.spec, recipe):
+    if too_large := _too_large(work, recipe):
         problems.append(too_large)
     return (Reason.CONFIGURATION_ERROR, "; ".join(problems)) if problems else None
 
 
-def _too_large(spec: FineTuneJobSpec, recipe: Recipe) -> str | None:
+def _too_large(work: Work, recipe: Recipe) -> str | None:
     """Of models that the catalogue knows, and of pods that compute in a memory they limit."""
-    limit = spec.compute.pod_template.resources.limits.get("memory")
     architecture = architecture_of(recipe.model.storage_uri)
-    if recipe.compute.device is Device.GPU or limit is None or architecture is None:
+    if recipe.compute.device is Device.GPU or architecture is None:
         return None
     # Whether the processor has bfloat16 is not known yet: the lesser need decides.
-    machine = Machine(gpu=False, bf16=True, memory=quantity_bytes(str(limit)))
-    return impossible(recipe, architecture, machine, "compute.podTemplate.resources.limits.memory")
+    machine = replace(_machine(recipe, work), bf16=True)
+    limit = "compute.podTemplate.resources.limits.memory"
+    return impossible(recipe, architecture, machine, limit, strategies(work.job, recipe))
 
 
 def _image_uris(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
@@ -165,6 +185,7 @@ def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
         nodes=recipe.compute.nodes,
         gpus_per_node=recipe.compute.gpus_per_node,
         method=method_name(recipe.method.type, recipe.quantization.type),
+        strategy=recipe.strategy,
     )
     work.actions += _missing(work, text)
     settled = (
@@ -216,4 +237,5 @@ def _as_accepted(work: Work) -> Recipe:
     metadata = work.job.metadata.model_copy(
         update={"generation": generation or work.job.metadata.generation}
     )
-    return build_recipe(work.job.model_copy(update={"metadata": metadata}), work.plan.device)
+    made = build_recipe(work.job.model_copy(update={"metadata": metadata}), work.plan.device)
+    return with_strategy(made, work.plan.strategy)

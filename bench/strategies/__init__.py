@@ -1,0 +1,1 @@
+"""`make bench-strategies`: every strategy on two processes of this machine, beside DataParallel."""
