@@ -149,7 +149,9 @@ def test_every_refusal_says_what_is_wrong_and_what_to_do(refusal: Refusal, exclu
     assert list(refusals({refusal.field: refusal.value, refusal.other: excluded})) == [message]
     if refusal.field in CHOSEN:
         one, other = CHOSEN[refusal.field](refusal.value), CHOSEN[refusal.other](excluded)
-        both = {name: one.get(name, {}) | other.get(name, {}) for name in (*one, *other)}
+        both = one | other
+        if "distribution" in one and "distribution" in other:
+            both = {"distribution": one["distribution"] | other["distribution"]}
         assert message in problems(recipe(**both))
     elif refusal.field == PUBLISH:
         rules = json.dumps(FineTuneJobSpec.model_json_schema())

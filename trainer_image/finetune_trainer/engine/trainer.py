@@ -93,7 +93,12 @@ class PackedTrainer(Trainer):
 
     def get_decay_parameter_names(self, model: torch.nn.Module) -> list[str]:
         """Matrices. The vectors of adapters (magnitudes, factors) do not belong near 0 either."""
-        matrices = {name for name, value in model.named_parameters() if value.dim() > 1}
+        # A share has the shape of what it is a share of beside it.
+        shapes = {
+            name: getattr(value, "ds_shape", value.shape)
+            for name, value in model.named_parameters()
+        }
+        matrices = {name for name, shape in shapes.items() if len(shape) > 1}
         return [name for name in super().get_decay_parameter_names(model) if name in matrices]
 
     def get_train_dataloader(self) -> DataLoader[dict[str, int]]:
