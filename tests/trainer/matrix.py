@@ -49,7 +49,7 @@ from finetune_trainer.recipe import (
 )
 from finetune_trainer.rules import TASK_METRICS, problems
 from finetune_trainer.workspace import Workspace
-from tests.trainer.recipes import CONVERSATIONS, recipe, workspace
+from tests.trainer.recipes import CONVERSATIONS, PAIRS, recipe, workspace
 from tests.trainer.tiny_models import ENCODERS, write_encoder, write_model
 
 _LOW_RANK = {"rank": 4, "alpha": 8, "dropout": 0.0}
@@ -104,6 +104,8 @@ TASK_DATA: dict[str, list[Any]] = {
         {"tokens": ["Ask", f"Ada{number}", "Byron"], "tags": ["O", "B-PERSON", "I-PERSON"]}
         for number in range(24)
     ],
+    "Preference by DPO": PAIRS,
+    "Preference by KTO": PAIRS,
 }
 
 FACTORIES: dict[Head, Any] = {
@@ -145,8 +147,10 @@ class Cell:
     @property
     def changes(self) -> dict[str, Any]:
         """Of the usual recipe."""
+        task, _, loss = self.task.partition(" by ")
         return {
-            "task": self.task,
+            "task": task,
+            "preference": {"loss": loss, "beta": 0.3} if loss else None,
             "dataset": {"validationFraction": 0.25},
             "method": METHOD_SETTINGS[self.method],
             "quantization": {"type": self.quantization},

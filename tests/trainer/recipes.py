@@ -44,6 +44,15 @@ CONVERSATIONS = [
     for number in range(24)
 ]
 
+PAIRS = [
+    {
+        "prompt": f"What comes after {number}?",
+        "chosen": f"{number + 1}",
+        "rejected": "I wonder" + "!" * (number % 3),
+    }
+    for number in range(24)
+]
+
 
 def recipe(**changes: Any) -> Recipe:
     """A recipe that works, with members replaced: `training={"maxSteps": 3}`."""
@@ -51,7 +60,7 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def workspace(
-    root: Path, model: Path, lines: Iterable[object] = CONVERSATIONS, **changes: Any
+    root: Path, model: Path, lines: Iterable[object] = CONVERSATIONS, /, **changes: Any
 ) -> Recipe:
     """Lay out a workspace as fetch leaves it; returns the recipe, also in root/recipe.json."""
     inputs = root / "inputs"

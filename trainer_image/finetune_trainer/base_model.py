@@ -106,19 +106,23 @@ class BaseModel:
         return sum(math.prod(shape) for _, shape in self._tensors())
 
     def linear_modules(self) -> list[str]:
-        """Names of the linear modules but the language-model head.
+        """Names of the linear modules but the language-model head."""
+        return list(self.linear_shapes())
+
+    def linear_shapes(self) -> dict[str, list[int]]:
+        """Shapes of their weights, by name.
 
         Told by the shapes of the weights: of what has two dimensions, a vocabulary's rows belong to
         embeddings or to the head, and other embeddings are called so.
         """
-        return [
-            name.removesuffix(".weight")
+        return {
+            name.removesuffix(".weight"): shape
             for name, shape in self._tensors()
             if name.endswith(".weight")
             and len(shape) == 2
             and shape[0] != self._vocabulary
             and "embed" not in name
-        ]
+        }
 
     @property
     def _vocabulary(self) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from finetune_trainer import export_rules, model_rules
+from finetune_trainer import export_rules, model_rules, starting_adapter
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.data.dataset import Dataset, load_dataset
@@ -12,6 +12,7 @@ from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Checked
 from finetune_trainer.recipe import Recipe, read_recipe
 from finetune_trainer.rules import problems, warmup_refused
+from finetune_trainer.starting_adapter import open_adapter
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate, write_durably
 
@@ -44,7 +45,11 @@ def run(arguments: argparse.Namespace) -> Checked:
     )
     if recipe.training.warmup_steps >= plan.total_steps:
         raise ConfigurationError(warmup_refused(recipe.training.warmup_steps, plan.total_steps))
-    if found := [*model_rules.problems(base, recipe), *export_rules.problems(base, recipe)]:
+    found = [*model_rules.problems(base, recipe), *export_rules.problems(base, recipe)]
+    if recipe.model.adapter_uri:
+        adapter = open_adapter(locate(workspace.adapter, recipe.model.adapter_uri))
+        found += starting_adapter.problems(adapter, base, recipe)
+    if found:
         raise ConfigurationError("; ".join(found))
     checked = _checked(recipe, dataset, plan)
     write_durably(workspace.prepared, checked.model_dump_json(indent=2).encode())

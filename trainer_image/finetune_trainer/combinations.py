@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from finetune_trainer.heads import OTHER_HEADS
 from finetune_trainer.recipe import (
     ClassWeights,
+    DatasetFormat,
     Device,
     Export,
     Initialization,
     MethodType,
     Offload,
     Optimizer,
+    PreferenceLoss,
     QuantizationType,
     Recipe,
     Strategy,
@@ -25,6 +27,8 @@ METHOD = "method.type"
 QUANTIZATION = "quantization.type"
 INITIALIZATION = "method.lora.initialization"
 CLASS_WEIGHTS = "training.classWeights"
+LOSS = "preference.loss"
+FORMAT = "dataset.format"
 PUBLISH = "publish.type"
 TASK = "task"
 EXPORTS = "output.exports"
@@ -39,6 +43,8 @@ VALUES: dict[str, tuple[str, ...]] = {
     QUANTIZATION: tuple(QuantizationType),
     INITIALIZATION: tuple(Initialization),
     CLASS_WEIGHTS: tuple(ClassWeights),
+    LOSS: tuple(PreferenceLoss),
+    FORMAT: (DatasetFormat.PREFERENCE_PAIRS, DatasetFormat.UNPAIRED_PREFERENCE),
     PUBLISH: ("None", "Workspace", "KAITO"),
     TASK: tuple(Task),
     EXPORTS: tuple(Export),
@@ -187,6 +193,14 @@ REFUSALS = (
         for offload in (Offload.OPTIMIZER, Offload.OPTIMIZER_AND_PARAMETERS)
     ),
     Refusal(
+        LOSS,
+        PreferenceLoss.DPO,
+        FORMAT,
+        (DatasetFormat.UNPAIRED_PREFERENCE,),
+        "DPO compares two replies to the same question",
+        "set preference.loss KTO, or give the data as PreferencePairs",
+    ),
+    Refusal(
         PUBLISH,
         "KAITO",
         METHOD,
@@ -285,4 +299,7 @@ def values_of(recipe: Recipe) -> dict[str, str | Sequence[str]]:
     }
     if recipe.method.lora:
         chosen[INITIALIZATION] = recipe.method.lora.initialization
+    if recipe.preference:
+        chosen[LOSS] = recipe.preference.loss
+        chosen[FORMAT] = recipe.dataset.format
     return chosen

@@ -22,6 +22,8 @@ from finetune_trainer.recipe import (
     MethodType,
     Model,
     Precision,
+    Preference,
+    PreferenceLoss,
     Recipe,
     Schedule,
     Source,
@@ -51,6 +53,12 @@ def run(arguments: argparse.Namespace) -> Inspected:
         ConfigurationError, DataError: as `check` would.
     """
     recipe = _recipe(arguments)
+    files = find_files(arguments.data, str(arguments.data))
+    read = read_files(
+        files, recipe.dataset.format, formats_for(recipe.task, recipe.dataset.columns)
+    )
+    if read.format is DatasetFormat.UNPAIRED_PREFERENCE:
+        recipe = recipe.model_copy(update={"preference": _preference(PreferenceLoss.KTO)})
     if found := problems(recipe):
         raise ConfigurationError("; ".join(found))
     tokenizer = open_base_model(
@@ -58,9 +66,6 @@ def run(arguments: argparse.Namespace) -> Inspected:
     ).tokenizer()
     dataset = load_dataset(recipe, Workspace(Path("/nonexistent")), tokenizer)
     train, task = dataset.train, TASKS[recipe.task]
-    files = find_files(arguments.data, str(arguments.data))
-    formats = formats_for(recipe.task, recipe.dataset.columns)
-    records = read_files(files, dataset.format, formats).records
     return Inspected(
         dataset_format=dataset.format.value,
         examples=len(train.examples),
@@ -68,7 +73,7 @@ def run(arguments: argparse.Namespace) -> Inspected:
         learned_tokens=sum(example.targets for example in train.examples),
         lengths=train.statistics(),
         histogram=histogram(train.lengths_before),
-        duplicates=len(records) - len({repr(each.record) for each in records}),
+        duplicates=len(read.records) - len({repr(each.record) for each in read.records}),
         shown=[
             ShownExample(tokens=example.length, parts=task.show(dataset.tokenizer, example))
             for example in train.examples[: arguments.examples]
@@ -88,6 +93,10 @@ def histogram(lengths: list[int]) -> list[Bin]:
     ]
 
 
+def _preference(loss: PreferenceLoss) -> Preference:
+    return Preference(loss=loss, beta=0.1)
+
+
 def _recipe(arguments: argparse.Namespace) -> Recipe:
     """Of everything but the data the recipe says what is usual: it decides nothing here."""
     return Recipe(
@@ -100,6 +109,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
             columns=Columns.model_validate(dict(each.split("=", 1) for each in arguments.column)),
         ),
         method=Method(type=MethodType.FULL),
+        preference=_preference(PreferenceLoss.DPO) if arguments.task is Task.PREFERENCE else None,
         training=Training(
             epochs=1,
             learning_rate=1e-5,

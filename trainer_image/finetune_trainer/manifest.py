@@ -245,6 +245,9 @@ class CompletionManifest(Message):
     """storageUri of the base model."""
     base_model_revision: str
     base_model_digest: str
+    adapter: str = ""
+    """URI of the adapter that training went on from; empty if there was none."""
+    adapter_digest: str = ""
     recipe_digest: str = Field(pattern=DIGEST_PATTERN)
     dataset_digest: str = Field(pattern=DIGEST_PATTERN)
     step: int

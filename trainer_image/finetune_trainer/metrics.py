@@ -41,6 +41,17 @@ def macro_f1(sums: Rows) -> NDArray[np.float64]:
     return result
 
 
+def difference_of_means(sums: Rows) -> NDArray[np.float64]:
+    """Four columns: as in `mean`, of one side and of the other; a side without weight has 0."""
+    sides = (sums[..., 0:2], sums[..., 2:4])
+    one, other = (
+        np.divide(side[..., 0], side[..., 1], out=np.zeros(side.shape[:-1]), where=side[..., 1] > 0)
+        for side in sides
+    )
+    result: NDArray[np.float64] = one - other
+    return result
+
+
 METRICS: dict[Metric, Callable[[Rows], NDArray[np.float64]]] = {
     Metric.LOSS: mean,
     Metric.EXACT_MATCH: mean,
@@ -50,6 +61,8 @@ METRICS: dict[Metric, Callable[[Rows], NDArray[np.float64]]] = {
     Metric.ACCURACY: mean,
     Metric.MACRO_F1: macro_f1,
     Metric.ENTITY_F1: f1,
+    Metric.REWARD_ACCURACY: mean,
+    Metric.REWARD_MARGIN: difference_of_means,
 }
 """From sums, shape (…, columns), to values, shape (…). Loss is in nats per unit of weight,
 ChrF and BLEU are from 0 to 100, all others from 0 to 1."""

@@ -30,6 +30,7 @@ class Task(StrEnum):
     EXTRACTIVE_QUESTION_ANSWERING = "ExtractiveQuestionAnswering"
     TEXT_CLASSIFICATION = "TextClassification"
     TOKEN_CLASSIFICATION = "TokenClassification"  # noqa: S105 - no password
+    PREFERENCE = "Preference"
 
 
 class Metric(StrEnum):
@@ -43,6 +44,8 @@ class Metric(StrEnum):
     ACCURACY = "Accuracy"
     MACRO_F1 = "MacroF1"
     ENTITY_F1 = "EntityF1"
+    REWARD_ACCURACY = "RewardAccuracy"
+    REWARD_MARGIN = "RewardMargin"
 
     @property
     def lower_is_better(self) -> bool:
@@ -61,6 +64,8 @@ class DatasetFormat(StrEnum):
     COLUMNS = "Columns"
     SPAN_QA = "SpanQA"
     CONLL = "CoNLL"
+    PREFERENCE_PAIRS = "PreferencePairs"
+    UNPAIRED_PREFERENCE = "UnpairedPreference"
 
 
 class MethodType(StrEnum):
@@ -94,6 +99,13 @@ class QuantizationType(StrEnum):
     NONE = "None"
     NF4 = "NF4"
     INT8 = "Int8"
+
+
+class PreferenceLoss(StrEnum):
+    """What is learned from which replies people prefer: see tasks/dpo.py and tasks/kto.py."""
+
+    DPO = "DPO"
+    KTO = "KTO"
 
 
 class Schedule(StrEnum):
@@ -194,6 +206,9 @@ class Model(_Frozen):
 
     storage_uri: str = Field(min_length=1)
     revision: str = ""
+    adapter_uri: str = ""
+    """What training goes on from, fetched into inputs/adapter; empty where it is the model."""
+    adapter_revision: str = ""
 
 
 class Source(_Frozen):
@@ -356,6 +371,19 @@ def method_name(method: MethodType, quantization: QuantizationType) -> str:
     return method if quantization is QuantizationType.NONE else f"{method} ({quantization})"
 
 
+class Preference(_Frozen):
+    """How far preferences move the model; names as in TRL."""
+
+    loss: PreferenceLoss
+    beta: float = Field(gt=0.0, le=10.0)
+    """Reward of a nat that a reply has become more likely: the more, the closer the model stays to
+    the one that it starts from."""
+    desirable_weight: float = Field(default=1.0, gt=0.0, le=100.0)
+    """KTO: factor of the loss of desirable replies."""
+    undesirable_weight: float = Field(default=1.0, gt=0.0, le=100.0)
+    """KTO: factor of the loss of undesirable ones."""
+
+
 class Training(_Frozen):
     """The optimization itself."""
 
@@ -473,12 +501,20 @@ class Recipe(_Frozen):
     dataset: Dataset
     method: Method
     quantization: Quantization = Quantization()
+    preference: Preference | None = None
+    """Of task Preference, and of no other."""
     training: Training
     compute: Compute
     distribution: Distribution = Distribution()
     checkpoint: Checkpoint
     evaluation: Evaluation = Evaluation()
     output: Output = Output()
+
+    @model_validator(mode="after")
+    def _preference_of_its_task(self) -> Self:
+        if (self.task is Task.PREFERENCE) != (self.preference is not None):
+            raise ValueError("preference is given exactly when task is Preference")
+        return self
 
     @property
     def strategy(self) -> Strategy:

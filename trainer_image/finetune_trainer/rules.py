@@ -32,6 +32,7 @@ TASK_FORMATS = {
     Task.EXTRACTIVE_QUESTION_ANSWERING: (DatasetFormat.SPAN_QA,),
     Task.TEXT_CLASSIFICATION: (DatasetFormat.COLUMNS,),
     Task.TOKEN_CLASSIFICATION: (DatasetFormat.CONLL,),
+    Task.PREFERENCE: (DatasetFormat.PREFERENCE_PAIRS, DatasetFormat.UNPAIRED_PREFERENCE),
 }
 """The formats a task can be learned from, the usual one first."""
 
@@ -64,6 +65,7 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.EXTRACTIVE_QUESTION_ANSWERING: (Metric.LOSS, Metric.EXACT_MATCH, Metric.F1),
     Task.TEXT_CLASSIFICATION: (Metric.LOSS, Metric.ACCURACY, Metric.MACRO_F1),
     Task.TOKEN_CLASSIFICATION: (Metric.LOSS, Metric.ENTITY_F1),
+    Task.PREFERENCE: (Metric.LOSS, Metric.REWARD_ACCURACY, Metric.REWARD_MARGIN),
 }
 """What can be measured of a task; all of it is, unless evaluation.metrics says otherwise."""
 
@@ -79,6 +81,7 @@ def problems(recipe: Recipe) -> list[str]:
     return [
         *_data(recipe),
         *refusals(values_of(recipe)),
+        *_start(recipe),
         *_rank(recipe),
         *_batch(recipe),
         *_weight_decay(recipe),
@@ -165,6 +168,32 @@ TRANSLATION_REFUSED = "translation is used with task Translation only: remove it
 def _translation(recipe: Recipe) -> Iterator[str]:
     if recipe.task is not Task.TRANSLATION and recipe.translation != Translation():
         yield TRANSLATION_REFUSED
+
+
+def _start(recipe: Recipe) -> Iterator[str]:
+    if not recipe.model.adapter_uri:
+        return
+    if recipe.method.type is MethodType.FULL:
+        yield ADAPTER_REFUSED_BY_FULL
+    if recipe.strategy is Strategy.ZERO3:
+        yield (
+            "model.adapterUri is loaded whole by every process, and distribution.strategy ZeRO3 "
+            "has shares: set strategy ZeRO2"
+        )
+    lora = recipe.method.lora
+    if lora and lora.initialization is not Initialization.DEFAULT:
+        yield ADAPTER_REFUSED_BY_INITIALIZATION
+
+
+ADAPTER_REFUSED_BY_FULL = (
+    "model.adapterUri is what an adapter goes on from, and method.type Full trains the whole "
+    "model: set method.type to the adapter's, or model.storageUri to a model with it merged"
+)
+
+ADAPTER_REFUSED_BY_INITIALIZATION = (
+    "method.lora.initialization decides what an adapter starts from, and so does model.adapterUri: "
+    "set initialization Default"
+)
 
 
 def _rank(recipe: Recipe) -> Iterator[str]:

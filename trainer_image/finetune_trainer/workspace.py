@@ -17,6 +17,11 @@ class Workspace:
     def model(self) -> Path:
         return self.root / "inputs" / "model"
 
+    @property
+    def adapter(self) -> Path:
+        """What model.adapterUri names."""
+        return self.root / "inputs" / "adapter"
+
     def source(self, role: str, index: int) -> Path:
         """The data of dataset.train[index] or dataset.validation[index]."""
         return self.root / "inputs" / f"{role}-{index}"
@@ -46,6 +51,11 @@ class Workspace:
     def base_scores(self) -> Path:
         """How the base model did on each held-out example, for an attempt that goes on."""
         return self.root / "base-scores.json"
+
+    @property
+    def references(self) -> Path:
+        """What the model at the start says of the examples: see engine/references.py."""
+        return self.root / "references"
 
     @property
     def output(self) -> Path:

@@ -95,8 +95,9 @@ class Dataset(ApiModel):
     [{"from", "value"}]}`), Alpaca (`{"instruction", "input", "output"}`), Text (`{"text"}`),
     SpanQA (`{"question", "context", "answers": [{"text", "start"}]}`, where start counts
     characters), CoNLL (`{"tokens": […], "tags": […]}` with tags B-, I- and O, or files *.conll with
-    a word and its tag in each line), Columns (any keys, see `columns`), or Auto: told by the first
-    line. Default: Auto."""
+    a word and its tag in each line), Columns (any keys, see `columns`), PreferencePairs
+    (`{"prompt", "chosen", "rejected"}`, each a text or messages), UnpairedPreference (`{"prompt",
+    "completion", "label": true}`), or Auto: told by the first line. Default: Auto."""
     chat_template: Annotated[str, Field(min_length=1, max_length=32_768)] | None = None
     """Jinja template of conversations, in place of the model's own, for tasks that ask in one; it
     is published with the result. Absent: the model's."""

@@ -14,15 +14,18 @@ from finetune_operator.api.evaluation import Evaluation
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.api.method import Method, Quantization
 from finetune_operator.api.output import Output, Publish
+from finetune_operator.api.preference import Preference
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
-from finetune_operator.api.sources import ModelSource
+from finetune_operator.api.sources import TrainedModelSource
 from finetune_operator.api.text import Name
 from finetune_operator.api.training import Training
 from finetune_trainer.combinations import (
     CLASS_WEIGHTS,
     DEVICE,
     EXPORTS,
+    FORMAT,
     INITIALIZATION,
+    LOSS,
     METHOD,
     OFFLOAD,
     OPTIMIZER,
@@ -34,6 +37,8 @@ from finetune_trainer.combinations import (
 )
 from finetune_trainer.recipe import DatasetFormat, Metric, Task
 from finetune_trainer.rules import (
+    ADAPTER_REFUSED_BY_FULL,
+    ADAPTER_REFUSED_BY_INITIALIZATION,
     TASK_FORMATS,
     TASK_METRICS,
     TEMPLATE_REFUSED,
@@ -90,6 +95,11 @@ _OTHERWISE = {
     METHOD: "self.method.type != '{}'",
     QUANTIZATION: "self.quantization.type != '{}'",
     INITIALIZATION: "(has(self.method.lora) ? self.method.lora.initialization : '') != '{}'",
+    LOSS: (
+        "(self.task != 'Preference' ? '' : has(self.preference) ? self.preference.loss : 'DPO')"
+        " != '{}'"
+    ),
+    FORMAT: "self.dataset.format != '{}'",
     PUBLISH: "self.publish.type != '{}'",
     TASK: "self.task != '{}'",
     EXPORTS: "!('{}' in self.output.exports)",
@@ -179,6 +189,22 @@ class FineTuneJobSpec(ApiModel):
                 " publish.type None",
                 field=".output.exports",
             ),
+            Rule(
+                "self.method.type != 'Full' || !has(self.model.adapterUri)",
+                ADAPTER_REFUSED_BY_FULL,
+                field=".model.adapterUri",
+            ),
+            Rule(
+                "!has(self.model.adapterUri) || !has(self.method.lora)"
+                " || self.method.lora.initialization == 'Default'",
+                ADAPTER_REFUSED_BY_INITIALIZATION,
+                field=".method.lora.initialization",
+            ),
+            Rule(
+                "self.task == 'Preference' || !has(self.preference)",
+                "preference is for task Preference only: remove it, or set task: Preference",
+                field=".preference",
+            ),
             *_combinations(),
             *_task_and_format(),
             *_task_and_columns(),
@@ -199,15 +225,16 @@ class FineTuneJobSpec(ApiModel):
 
     class_name: Name = "default"
     """FineTuneClass: images, and what the platform team allows. Default: default."""
-    model: ModelSource
-    """The base model."""
+    model: TrainedModelSource
+    """The base model, and an adapter to go on from."""
     task: Task
     """What the model is taught: Chat (conversations; every turn of the assistant), Instruction
     (an instruction and its answer), Completion (plain text, every token), QuestionAnswering (a
     question, if need be with the text that it is about, and a short answer), Translation (a
     text and the same in another language), ExtractiveQuestionAnswering (which part of a text
-    answers a question), TextClassification (the class of a text) or TokenClassification (the
-    entities in a sentence). The last three are for models such as BERT; texts and words are
+    answers a question), TextClassification (the class of a text), TokenClassification (the
+    entities in a sentence) or Preference (which replies are preferred to others). The three before
+    the last are for models such as BERT; texts and words are
     classified by decoders too."""
     translation: Translation | None = None
     """What the prompt of task Translation names. Absent: no language."""
@@ -217,6 +244,8 @@ class FineTuneJobSpec(ApiModel):
     """Which parameters are trained."""
     quantization: Quantization = Quantization()
     """How the parameters that are not trained are held."""
+    preference: Preference | None = None
+    """Settings of task Preference. Absent: their defaults."""
     training: Training = Training()
     """How long, how fast and in what portions is learned."""
     compute: Compute = Compute()

@@ -59,6 +59,8 @@ class Resolved(ApiModel):
 
     model_revision: Text | None = None
     """Commit (hf://) or digest (oci://) of the base model."""
+    adapter_revision: Text | None = None
+    """Commit (hf://) or digest of the adapter that training goes on from."""
     dataset_digest: Text | None = None
     """sha256 of the training data."""
     recipe_digest: Text | None = None

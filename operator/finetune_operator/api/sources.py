@@ -63,37 +63,37 @@ class SecretReference(ApiModel):
     """Name of the Secret."""
 
 
+Revision = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    Matches(
+        r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
+        "must be a branch, a tag or a commit of the repository",
+    ),
+]
+
+_MODEL_RULES = (
+    Rule(
+        "!has(self.revision) || self.storageUri.startsWith('hf://')",
+        "revision is used with hf:// only: put the tag or digest of an oci:// model into"
+        " storageUri, and remove it elsewhere",
+        field=".revision",
+    ),
+    _NO_CREDENTIALS_NEEDED,
+)
+
+
 class ModelSource(ApiModel):
     """A base model: a directory with config.json, safetensors weights and tokenizer."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            Rule(
-                "!has(self.revision) || self.storageUri.startsWith('hf://')",
-                "revision is used with hf:// only: put the tag or digest of an oci:// model into"
-                " storageUri, and remove it elsewhere",
-                field=".revision",
-            ),
-            _NO_CREDENTIALS_NEEDED,
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(*_MODEL_RULES))
 
     storage_uri: ModelUri
     """Where the model lies: `hf://owner/name` (Hugging Face hub), `oci://registry/repository:tag`
     (an image with the model below /data, or else all of it), `pvc://claim/path` (a
     PersistentVolumeClaim of this namespace, read-only) or `file:///path` (a path inside the
     trainer image). Only safetensors weights are read."""
-    revision: (
-        Annotated[
-            str,
-            Field(min_length=1, max_length=128),
-            Matches(
-                r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
-                "must be a branch, a tag or a commit of the repository",
-            ),
-        ]
-        | None
-    ) = None
+    revision: Revision | None = None
     """Branch, tag or commit of an hf:// repository. Absent: main. The commit that it stood for
     when the job was accepted is in status.resolved.modelRevision."""
     credentials_secret_ref: SecretReference | None = None
@@ -109,6 +109,58 @@ Weight = Annotated[
         'must be a positive number as a string, such as "2" or "0.5"',
     ),
 ]
+
+
+class TrainedModelSource(ModelSource):
+    """A base model, and where training goes on from an adapter, that adapter."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *_MODEL_RULES,
+            *(
+                Rule(
+                    f"!has(self.{name}) || has(self.adapterUri)",
+                    f"{name} belongs to adapterUri: give that too, or remove it",
+                    field=f".{name}",
+                )
+                for name in ("adapterRevision", "adapterCredentialsSecretRef")
+            ),
+            Rule(
+                "!has(self.adapterRevision) || !has(self.adapterUri)"
+                " || self.adapterUri.startsWith('hf://')",
+                "adapterRevision is used with hf:// only: put the tag or digest of an oci://"
+                " adapter into adapterUri, and remove it elsewhere",
+                field=".adapterRevision",
+            ),
+            Rule(
+                "!has(self.adapterCredentialsSecretRef) || !has(self.adapterUri)"
+                " || self.adapterUri.startsWith('hf://') || self.adapterUri.startsWith('oci://')",
+                "adapterCredentialsSecretRef is used with hf:// and oci:// only: remove it",
+                field=".adapterCredentialsSecretRef",
+            ),
+        )
+    )
+
+    adapter_uri: ModelUri | None = None
+    """An adapter of this base model from which training goes on, such as output.storageUri of an
+    earlier job: its method and settings are those of `method`, and what is published is one adapter
+    for the base model. The schemes of storageUri. Absent: training starts from the base model."""
+    adapter_revision: Revision | None = None
+    """Branch, tag or commit of an hf:// adapter. Absent: main. The commit or digest that was used
+    is in status.resolved.adapterRevision."""
+    adapter_credentials_secret_ref: SecretReference | None = None
+    """Secret for adapterUri, as credentialsSecretRef is for storageUri. Mounted only into the
+    container that fetches the adapter. Absent: the adapter is public."""
+
+    def adapter(self) -> ModelSource | None:
+        """The adapter as something to fetch."""
+        if self.adapter_uri is None:
+            return None
+        return ModelSource(
+            storage_uri=self.adapter_uri,
+            revision=self.adapter_revision,
+            credentials_secret_ref=self.adapter_credentials_secret_ref,
+        )
 
 
 class DataSource(ApiModel):

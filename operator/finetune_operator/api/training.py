@@ -55,7 +55,8 @@ class Training(ApiModel):
         | None
     ) = None
     """Highest learning rate, as a string. Absent: "2e-4" for LoRA and DoRA, "3e-3" for IA3,
-    "4e-3" for VeRA, "1e-2" for PromptTuning, "2e-5" for Full."""
+    "4e-3" for VeRA, "1e-2" for PromptTuning, "2e-5" for Full; for task Preference a fortieth of
+    these."""
     schedule: Schedule = Schedule.COSINE
     """How the learning rate goes on after warm-up: Cosine or Linear (down to 0 at the last step),
     or Constant. Default: Cosine."""

@@ -104,6 +104,8 @@ class _Session:
         """Copy what lies elsewhere; file:// is read where it is."""
         dataset = self._job.spec.dataset
         wanted: list[tuple[str, ModelSource | DataSource]] = [("model", self._job.spec.model)]
+        if adapter := self._job.spec.model.adapter():
+            wanted.append(("adapter", adapter))
         wanted += [(f"train-{at}", source) for at, source in enumerate(dataset.train)]
         held_out = enumerate(dataset.validation or ())
         wanted += [(f"validation-{at}", source) for at, source in held_out]

@@ -25,7 +25,7 @@ from tests.unit.golden import assert_golden
 GOLDEN = Path(__file__).parent / "golden"
 Object = dict[str, Any]
 
-SMALL = {
+SMALL: Object = {
     "model": {"storageUri": "hf://example/model", "credentialsSecretRef": {"name": "hf-token"}},
     "task": "Chat",
     "dataset": {
@@ -42,8 +42,13 @@ SMALL = {
         "credentialsSecretRef": {"name": "push"},
     },
 }
-LARGE = {
+LARGE: Object = {
     **SMALL,
+    "model": {
+        **SMALL["model"],
+        "adapterUri": "oci://registry.example.com/adapters/earlier:v1",
+        "adapterCredentialsSecretRef": {"name": "pull-adapter"},
+    },
     "compute": {
         "device": "GPU",
         "nodes": 2,
@@ -139,7 +144,7 @@ def test_every_pod_is_restricted(spec: Object) -> None:
 
 def test_each_secret_is_mounted_into_the_one_container_that_needs_it() -> None:
     mounted: dict[str, list[str]] = {}
-    for pod in pods(SMALL):
+    for pod in pods({**SMALL, "model": LARGE["model"]}):
         secrets = {
             volume["name"]: volume["secret"]["secretName"]
             for volume in pod["volumes"]
@@ -151,6 +156,7 @@ def test_each_secret_is_mounted_into_the_one_container_that_needs_it() -> None:
                     mounted.setdefault(secrets[mount["name"]], []).append(each["name"])
     assert mounted == {
         "hf-token": ["fetch-model"],
+        "pull-adapter": ["fetch-adapter"],
         "pull": ["fetch-validation-0"],
         "push": ["publish"],
     }

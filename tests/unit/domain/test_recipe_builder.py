@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from finetune_operator.api.fine_tune_job import FineTuneJob, FineTuneJobSpec
 from finetune_operator.api.schema import structural_schema
 from finetune_operator.domain.recipe_builder import build_recipe
-from finetune_trainer.recipe import METHOD_OF_MEMBER, Device, MethodType, Recipe
+from finetune_trainer.recipe import (
+    METHOD_OF_MEMBER,
+    Device,
+    MethodType,
+    Metric,
+    Preference,
+    PreferenceLoss,
+    Recipe,
+)
 from finetune_trainer.rules import problems
 from tests.unit.api.schema_strategy import values
 
@@ -30,7 +38,12 @@ def recipe(device: Device = Device.CPU, **changes: Any) -> Recipe:
 def test_the_least_job_leaves_nothing_open() -> None:
     assert recipe().model_dump(mode="json") == {
         "job": {"namespace": "ml", "name": "support", "generation": 3},
-        "model": {"storageUri": "hf://owner/name", "revision": ""},
+        "model": {
+            "storageUri": "hf://owner/name",
+            "revision": "",
+            "adapterUri": "",
+            "adapterRevision": "",
+        },
         "task": "Chat",
         "translation": {"sourceLanguage": "", "targetLanguage": ""},
         "dataset": {
@@ -61,6 +74,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "promptTuning": None,
         },
         "quantization": {"type": "None"},
+        "preference": None,
         "training": {
             "epochs": 3,
             "maxSteps": None,
@@ -247,6 +261,34 @@ def test_a_chat_template_is_passed_on() -> None:
     assert made.dataset.chat_template == template
 
 
+def test_preferences_are_learned_slowly_and_measured() -> None:
+    least = recipe(task="Preference")
+    assert least.preference == Preference(loss=PreferenceLoss.DPO, beta=0.1)
+    assert least.training.learning_rate == 5e-6
+    assert Metric.REWARD_ACCURACY in least.evaluation.metrics
+    given = {"loss": "KTO", "beta": "0.3", "desirableWeight": "1.33", "undesirableWeight": "2"}
+    assert recipe(task="Preference", preference=given).preference == Preference(
+        loss=PreferenceLoss.KTO, beta=0.3, desirable_weight=1.33, undesirable_weight=2.0
+    )
+
+
+def test_the_adapter_to_go_on_from_reaches_the_recipe_and_its_secret_does_not() -> None:
+    adapter = {"adapterUri": "hf://owner/adapter", "adapterRevision": "v2"}
+    made = recipe(
+        model={
+            "storageUri": "hf://owner/name",
+            **adapter,
+            "adapterCredentialsSecretRef": {"name": "hf-token"},
+        }
+    )
+    assert made.model_dump(mode="json")["model"] == {
+        "storageUri": "hf://owner/name",
+        "revision": "",
+        **adapter,
+    }
+    assert "hf-token" not in made.canonical_json()
+
+
 def test_gpus_count_on_gpu_only() -> None:
     assert recipe(Device.GPU, compute={"gpusPerNode": 4, "nodes": 2}).compute.world_size == 8
     assert recipe(Device.CPU, compute={"gpusPerNode": 4, "nodes": 2}).compute.world_size == 2
@@ -280,5 +322,9 @@ def test_every_admitted_job_has_a_recipe(data: st.DataObject, device: Device) ->
     assume(all(kind == METHOD_OF_MEMBER[member] for member in method if member != "type"))
     members = [each for each in method.values() if isinstance(each, dict)]
     assume(all(1 <= float(each.get("learningRateRatio", "1")) <= 64 for each in members))
+    preference = spec.get("preference", {})
+    assume(0 < float(preference.get("beta", "0.1")) <= 10)
+    weights = [float(preference.get(f"{word}Weight", "1")) for word in ("desirable", "undesirable")]
+    assume(all(0 < weight <= 100 for weight in weights))
     made = recipe(device, **spec)
     assert Recipe.model_validate_json(made.canonical_json()) == made

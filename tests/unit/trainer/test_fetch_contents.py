@@ -1,9 +1,12 @@
 """Which files of a source are of use."""
 
+from pathlib import Path
+
 import pytest
 
-from finetune_trainer.fetch.contents import select
-from finetune_trainer.fetch.source import Kind
+from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.fetch.contents import check, select
+from finetune_trainer.fetch.source import Kind, Source
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,13 @@ def test_models(found: list[str], wanted: list[str]) -> None:
 def test_data() -> None:
     found = ["a.jsonl", "deep/b.jsonl", "c.json", "d.parquet", "README.md"]
     assert select(Kind.DATASET, found) == {"a.jsonl", "deep/b.jsonl"}
+
+
+def test_an_adapter_is_settings_and_weights() -> None:
+    source = Source("oci://registry/a:v1", "", Kind.of(Path("/workspace/inputs/adapter")))
+    found = ["adapter_config.json", "adapter_model.safetensors", "report.html", "README.md"]
+    selected = select(source.kind, found)
+    assert selected == set(found) - {"report.html"}
+    check(source, selected, found)
+    with pytest.raises(ConfigurationError, match=r"spec\.model\.adapterUri: .* is no adapter"):
+        check(source, ["model.safetensors"], ["model.safetensors"])

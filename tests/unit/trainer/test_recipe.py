@@ -10,7 +10,9 @@ from finetune_operator.api.fine_tune_job import FineTuneJobSpec
 from finetune_trainer.combinations import (
     CLASS_WEIGHTS,
     DEVICE,
+    FORMAT,
     INITIALIZATION,
+    LOSS,
     METHOD,
     OFFLOAD,
     OPTIMIZER,
@@ -126,6 +128,8 @@ CHOSEN: dict[str, Callable[[str], dict[str, Any]]] = {
     OFFLOAD: lambda value: {"distribution": {"offload": value}},
     DEVICE: lambda value: {"compute": {"device": value, "gpusPerNode": int(value == "GPU")}},
     OPTIMIZER: lambda value: {"training": {"optimizer": value}},
+    LOSS: lambda value: {"task": "Preference", "preference": {"loss": value, "beta": 0.1}},
+    FORMAT: lambda value: {"dataset": {"format": value}},
 }
 
 

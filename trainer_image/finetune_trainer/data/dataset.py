@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from finetune_trainer.combinations import refusals, values_of
 from finetune_trainer.data.examples import Example, Examples, limit
 from finetune_trainer.data.formats import formats_for
 from finetune_trainer.data.leakage import find_leaks
@@ -50,6 +51,9 @@ def load_dataset(
     train, found, digests = _read(recipe, workspace, "train", recipe.dataset.train)
     if found not in TASK_FORMATS[recipe.task]:
         raise DataError(format_refused(recipe.task, found))
+    as_found = recipe.dataset.model_copy(update={"format": found})
+    if refused := list(refusals(values_of(recipe.model_copy(update={"dataset": as_found})))):
+        raise DataError("; ".join(refused))
     if recipe.dataset.validation:
         validation, _, more = _read(recipe, workspace, "validation", recipe.dataset.validation)
         digests += more

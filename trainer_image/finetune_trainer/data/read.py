@@ -131,7 +131,10 @@ def _parse(model: type[Line], name: DatasetFormat, place: str, value: dict[str, 
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = f"{place}: not of format {name}: {where}: {first['msg']}"
+        what = ": ".join(part for part in (where, first["msg"]) if part)
+        said = f"{place}: not of format {name}: {what}"
         if name is DatasetFormat.COLUMNS and first["type"] == "missing":
             said += "; dataset.columns tells which key holds what"
         raise DataError(said) from error
+    except ValueError as error:
+        raise DataError(f"{place}: not of format {name}: {error}") from error

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from finetune_trainer import starting_adapter
 from finetune_trainer.base_model import BaseModel, open_base_model
 from finetune_trainer.data.dataset import Dataset, load_dataset
 from finetune_trainer.data.examples import Example
@@ -16,19 +18,22 @@ from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, Checkpo
 from finetune_trainer.engine.loading import load_model, published_dtype
 from finetune_trainer.engine.precision import autocast, resolve
 from finetune_trainer.engine.progress import ProgressReporter
+from finetune_trainer.engine.references import References, Start
 from finetune_trainer.engine.served import divergence, load_served
 from finetune_trainer.engine.sharding import Sharding, give_whole, sharding_of
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.engine.world import World
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.evaluate import Judge
 from finetune_trainer.export.output import Result, already_complete, write_output
 from finetune_trainer.fence import Fence
 from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Evaluation, Leaks, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
+from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.metrics import value
-from finetune_trainer.objectives import OBJECTIVES
+from finetune_trainer.objectives import ReferencedObjective, objective_of
 from finetune_trainer.recipe import Metric, Precision, QuantizationType, Recipe
 from finetune_trainer.report.answers import side_by_side
 from finetune_trainer.report.metrics_log import MetricsLog, Point
@@ -39,6 +44,7 @@ from finetune_trainer.report.scores import (
     ScoresOfModel,
     read_scores,
 )
+from finetune_trainer.starting_adapter import open_adapter
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate, write_durably
 
@@ -50,6 +56,8 @@ class _Prepared:
     base: BaseModel
     dataset: Dataset
     plan: Plan
+    adapter: Path | None
+    """What training goes on from, where it does not start from the base model."""
 
 
 def run(
@@ -96,16 +104,21 @@ def run(
             in_shares=sharding.loads_sharded,
         )
     template = found.state if found else _first_state(recipe, prepared, precision)
+    # Not every method starts as the base model itself, which is what its result is compared with.
+    first = _first(loaded, recipe, prepared)
+    with sharding.computing(first):
+        prepared = _referenced(prepared, Start(first, recipe, precision), workspace, around)
     if found is None and prepared.dataset.validation:
-        # Before the method changes it: not every method starts as the base model itself.
-        with sharding.computing(loaded):
+        with sharding.computing(first):
             kept = _measure(
-                loaded, recipe, prepared, around, precision=precision, sharding=sharding, step=0
+                first, recipe, prepared, around, precision=precision, sharding=sharding, step=0
             )
         if world.leads:
             write_durably(workspace.base_scores, kept.model_dump_json().encode())
-    with sharding.loading(dtype):
-        model = method.apply(loaded, recipe)
+    model = first
+    if not prepared.adapter:
+        with sharding.loading(dtype):
+            model = method.apply(loaded, recipe)
     template = template.model_copy(update={"attempt": attempt})
 
     trainer = PackedTrainer(
@@ -132,7 +145,7 @@ def run(
         )
         scores_of_both = _compared(read_scores(workspace.base_scores), tuned)
         # With ZeRO-3 no process is to hold the unquantized model.
-        if recipe.quantization.type is not QuantizationType.NONE and sharding.stage < 3:
+        if _is_served_otherwise(recipe) and sharding.stage < 3:
             served = _measure_served(model, recipe, prepared, around, precision)
             scores_of_both, distance = served or (scores_of_both, None)
     give_whole(model, trainer.model_wrapped, leads=world.leads)
@@ -163,7 +176,38 @@ def _prepare(recipe: Recipe, workspace: Workspace) -> _Prepared:
         TASKS[recipe.task].lay_out,
         dataset.mixture,
     )
-    return _Prepared(base, dataset, plan)
+    return _Prepared(base, dataset, plan, _adapter(base, recipe, workspace))
+
+
+def _adapter(base: BaseModel, recipe: Recipe, workspace: Workspace) -> Path | None:
+    if not recipe.model.adapter_uri:
+        return None
+    adapter = open_adapter(locate(workspace.adapter, recipe.model.adapter_uri))
+    if found := starting_adapter.problems(adapter, base, recipe):
+        raise ConfigurationError("; ".join(found))
+    return adapter.path
+
+
+def _first(loaded: torch.nn.Module, recipe: Recipe, prepared: _Prepared) -> torch.nn.Module:
+    """The base model, or the base model with the adapter that training goes on from."""
+    if prepared.adapter is None:
+        return loaded
+    model = METHODS[recipe.method.type].apply(loaded, recipe)
+    load_adapter(model, prepared.adapter)
+    return model
+
+
+def _referenced(
+    prepared: _Prepared, start: Start, workspace: Workspace, around: Surroundings
+) -> _Prepared:
+    """What an objective needs to know of the model that training starts from, if it does."""
+    objective = objective_of(start.recipe)
+    if not isinstance(objective, ReferencedObjective):
+        return prepared
+    weights = [path for path in (prepared.base.path, prepared.adapter) if path]
+    judge = _judge(start.recipe, prepared, around, start.precision)
+    keeper = References(objective, start, weights, judge, workspace.references)
+    return replace(prepared, dataset=keeper.complete(prepared.dataset))
 
 
 def _find_checkpoint(checkpoints: Checkpoints, recipe: Recipe, world: World) -> Checkpoint | None:
@@ -213,6 +257,13 @@ def _measure(
     return scores
 
 
+def _is_served_otherwise(recipe: Recipe) -> bool:
+    """Whether scores are to be those of the unquantized model. Not where rewards are counted from
+    the quantized one, or where the base is a model with an adapter."""
+    quantized = recipe.quantization.type is not QuantizationType.NONE
+    return quantized and not recipe.preference and not recipe.model.adapter_uri
+
+
 def _measure_served(
     model: torch.nn.Module,
     recipe: Recipe,
@@ -246,7 +297,7 @@ def _score(
     model: torch.nn.Module, recipe: Recipe, prepared: _Prepared, judge: Judge
 ) -> ScoresOfModel:
     """Every metric on the held-out data, and some answers."""
-    objective, examples = OBJECTIVES[recipe.task], _held_out(prepared)
+    objective, examples = objective_of(recipe), _held_out(prepared)
     found = objective.measure(model, examples, recipe.evaluation.metrics, judge)
     return ScoresOfModel(
         metrics={metric: Scores(rows=rows.tolist()) for metric, rows in found.items()},

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from finetune_trainer.engine.world import World
 from finetune_trainer.errors import DivergedError
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.rates import set_rates
-from finetune_trainer.objectives import OBJECTIVES
+from finetune_trainer.objectives import Row, StepObjective, objective_of
 from finetune_trainer.recipe import Recipe, Schedule
 
 _SCHEDULES = {
@@ -66,7 +66,7 @@ class PackedTrainer(Trainer):
         """`template` is the state of a checkpoint but for what each step changes."""
         self._trained_model = model
         self._recipe = recipe
-        self._objective = OBJECTIVES[recipe.task]
+        self._objective = objective_of(recipe)
         self._plan = plan
         self._examples = examples.examples
         self._around = around
@@ -116,10 +116,15 @@ class PackedTrainer(Trainer):
         # Gradients are averaged over the processes; we want their sum.
         factor = world.size / step.weight
         loss = torch.zeros((), device=world.device)
-        for position, members in enumerate(step.rows):
-            row = self._objective.make_row([self._examples[index] for index in members])
-            row = row.to(world.device)
-            with self._exchanging_gradients(model, last=position == len(step.rows) - 1):
+        rows: Sequence[Row] = [
+            self._objective.make_row([self._examples[index] for index in members]).to(world.device)
+            for members in step.rows
+        ]
+        if isinstance(self._objective, StepObjective):
+            with self._autocast:
+                rows = self._objective.before_step(model, rows, world)
+        for position, row in enumerate(rows):
+            with self._exchanging_gradients(model, last=position == len(rows) - 1):
                 with self._autocast:
                     part = self._objective.summed_loss(model, row) * factor
                 self.accelerator.backward(part)

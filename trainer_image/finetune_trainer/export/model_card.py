@@ -25,6 +25,7 @@ def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
     library = "peft" if kind is ArtifactKind.ADAPTER else "transformers"
     facts = {
         "Base model": f"`{base}` {recipe.model.revision}".strip(),
+        **_start(recipe),
         "Task": recipe.task.value,
         "Method": method_name(recipe.method.type, recipe.quantization.type),
         "Training examples": str(len(result.dataset.train.examples)),
@@ -42,7 +43,7 @@ def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
         f"# {recipe.job.namespace}/{recipe.job.name}",
         f"{facts['Method']} fine-tuning of `{base}`, made by a FineTuneJob.",
         f"| | |\n|---|---|\n{table}",
-        _evaluation(result.evaluation),
+        _evaluation(recipe, result.evaluation),
         f"## Use\n\n```python\n{_use(recipe, kind)}\n```",
         "## Recipe\n\n```json\n" + json.dumps(recipe.model_dump(mode="json"), indent=2) + "\n```",
     ]
@@ -64,7 +65,7 @@ def export_card(recipe: Recipe, manifest: CompletionManifest, made: Exported, us
         f"---\nbase_model: {json.dumps(base.removeprefix('hf://'))}\n---",
         f"# {recipe.job.namespace}/{recipe.job.name}: {made.kind}",
         f"| | |\n|---|---|\n{table}",
-        _evaluation(manifest.evaluation),
+        _evaluation(recipe, manifest.evaluation),
         f"## Use\n\n```python\n{use.strip()}\n```",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -87,12 +88,22 @@ def _use(recipe: Recipe, kind: ArtifactKind) -> str:
     )
 
 
-def _evaluation(evaluation: Evaluation | None) -> str:
+def _start(recipe: Recipe) -> dict[str, str]:
+    model = recipe.model
+    if not model.adapter_uri:
+        return {}
+    return {"Goes on from": f"`{model.adapter_uri}` {model.adapter_revision}".strip()}
+
+
+def _evaluation(recipe: Recipe, evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return ""
     base, tuned = evaluation.base, evaluation.tuned
+    preference, chained = recipe.preference, recipe.model.adapter_uri
     rows = "\n".join(f"| {name} | {base[name]} | {tuned[name]} |" for name in base)
+    loss = f"that of {preference.loss}" if preference else "the mean cross-entropy in nats"
+    before = "base model and the adapter gone on from" if chained else "base model"
     return (
-        "## Evaluation\n\nOn held-out data; Loss is the mean cross-entropy in nats.\n\n"
+        f"## Evaluation\n\nOn held-out data; Loss is {loss}, Base is the {before}.\n\n"
         f"| | Base | Tuned |\n|---|---|---|\n{rows}"
     )

@@ -138,7 +138,9 @@ def _manifest(
         kind=kind,
         base_model=result.recipe.model.storage_uri,
         base_model_revision=result.recipe.model.revision,
-        base_model_digest=_base_model_digest(workspace),
+        base_model_digest=_digest_of(workspace.model, workspace),
+        adapter=result.recipe.model.adapter_uri,
+        adapter_digest=_digest_of(workspace.adapter, workspace),
         recipe_digest=result.recipe.digest(),
         dataset_digest=result.dataset.digest,
         step=result.total_steps,
@@ -168,10 +170,10 @@ def content_of(manifest: CompletionManifest) -> bytes:
     return manifest.model_dump_json(indent=2).encode()
 
 
-def _base_model_digest(workspace: Workspace) -> str:
-    """As fetch recorded it; empty when the model was read where it lies."""
+def _digest_of(fetched: Path, workspace: Workspace) -> str:
+    """As fetch recorded it; empty when there is none, or it was read where it lies."""
     try:
-        facts = workspace.facts(workspace.model).read_bytes()
+        facts = workspace.facts(fetched).read_bytes()
         return FetchedInput.model_validate_json(facts).digest
     except (OSError, ValidationError):
         return ""

@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 from finetune_trainer.errors import ConfigurationError, DataError
 from finetune_trainer.fetch.source import Kind, Source
 
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MODEL_SUFFIXES = frozenset({".safetensors", ".json", ".jinja", ".model", ".tiktoken", ".txt"})
 _MODEL_DOCUMENTS = ("license", "notice", "readme")
 _DATA_SUFFIX = ".jsonl"
@@ -31,7 +33,7 @@ def check(source: Source, selected: Collection[str], found: Collection[str]) -> 
     """Refuse what could not be used.
 
     Raises:
-        ConfigurationError: no safetensors among a model's files.
+        ConfigurationError: no safetensors among a model's files, or no settings with an adapter's.
         DataError: no JSON lines among the files of a dataset.
     """
     if source.kind is Kind.DATASET:
@@ -41,6 +43,11 @@ def check(source: Source, selected: Collection[str], found: Collection[str]) -> 
                 f" give JSON lines, one example each; it holds {_some(found)}"
             )
         return
+    if source.kind is Kind.ADAPTER and not {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= set(selected):
+        raise ConfigurationError(
+            f"{source.field}: {source.uri} is no adapter that PEFT has saved as safetensors"
+            f" ({ADAPTER_CONFIG}, {ADAPTER_WEIGHTS}); it holds {_some(found)}"
+        )
     if any(_is_weights(path) for path in selected):
         return
     pickles = [path for path in found if PurePosixPath(path).suffix.lower() in _PICKLE_SUFFIXES]

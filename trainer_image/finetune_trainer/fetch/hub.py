@@ -43,7 +43,7 @@ def fetch(source: Source, target: Path, access: Access) -> str:
     endpoint = os.environ.get("HF_ENDPOINT")
     try:
         hub = HfApi(endpoint=endpoint, token=token)
-        describe = hub.model_info if source.kind is Kind.MODEL else hub.dataset_info
+        describe = hub.dataset_info if source.kind is Kind.DATASET else hub.model_info
         information = describe(
             where.repository, revision=source.revision or None, timeout=_QUESTION_SECONDS
         )
@@ -53,7 +53,7 @@ def fetch(source: Source, target: Path, access: Access) -> str:
         commit = str(information.sha)
         snapshot_download(
             where.repository,
-            repo_type=source.kind.value.lower(),
+            repo_type="dataset" if source.kind is Kind.DATASET else "model",
             revision=commit,
             local_dir=target,
             endpoint=endpoint,

@@ -13,13 +13,23 @@ class Kind(StrEnum):
     """Decides which files are of use."""
 
     MODEL = "Model"
+    ADAPTER = "Adapter"
     DATASET = "Dataset"
 
     @classmethod
     def of(cls, destination: Path) -> "Kind":
-        """inputs/train-<i> and inputs/validation-<i> are data; all else is a model or adapter."""
-        data = re.fullmatch(r"(train|validation)-[0-9]+", destination.name)
-        return cls.DATASET if data else cls.MODEL
+        """inputs/train-<i> and inputs/validation-<i> are data, inputs/adapter is an adapter; all
+        else is a model, or the adapter of one that is served."""
+        if re.fullmatch(r"(train|validation)-[0-9]+", destination.name):
+            return cls.DATASET
+        return cls.ADAPTER if destination.parts[-2:] == ("inputs", "adapter") else cls.MODEL
+
+
+_FIELDS = {
+    Kind.MODEL: "spec.model.storageUri",
+    Kind.ADAPTER: "spec.model.adapterUri",
+    Kind.DATASET: "spec.dataset",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Source:
     @property
     def field(self) -> str:
         """Where the user wrote it."""
-        return "spec.model.storageUri" if self.kind is Kind.MODEL else "spec.dataset"
+        return _FIELDS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,8 @@ def hub_path(source: Source) -> HubPath:
     if source.kind is Kind.DATASET and parts[0] == "datasets":
         parts = parts[1:]
     valid = all(re.fullmatch(r"[\w.-]+", part) and part not in (".", "..") for part in parts)
-    if not valid or len(parts) < 2 or (source.kind is Kind.MODEL and len(parts) > 2):
-        form = "hf://OWNER/NAME" if source.kind is Kind.MODEL else "hf://OWNER/NAME[/PATH]"
+    if not valid or len(parts) < 2 or (source.kind is not Kind.DATASET and len(parts) > 2):
+        form = "hf://OWNER/NAME[/PATH]" if source.kind is Kind.DATASET else "hf://OWNER/NAME"
         raise ConfigurationError(f"{source.field}: {source.uri!r} is not of the form {form}")
     return HubPath("/".join(parts[:2]), "/".join(parts[2:]))
 

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model
+from peft import (
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -68,6 +76,34 @@ def _refuse_unknown_targets(model: torch.nn.Module, recipe: Recipe) -> None:
     ]
     if found := unknown_targets(recipe, linear):
         raise ConfigurationError("; ".join(found))
+
+
+def load_adapter(model: torch.nn.Module, folder: Path) -> None:
+    """Let training go on from an adapter that was saved before.
+
+    Raises:
+        ConfigurationError: it does not fit the method's, or holds values that are no numbers.
+    """
+    tensors = load_file(folder / SAFETENSORS_WEIGHTS_NAME)
+    if broken := [name for name, value in tensors.items() if not value.isfinite().all()]:
+        raise ConfigurationError(
+            f"model.adapterUri: {broken[0]} holds values that are no numbers: choose another one"
+        )
+    peft_model = cast("PeftModel", model)
+    expected = get_peft_model_state_dict(peft_model).keys()
+    if expected != tensors.keys():
+        differing = sorted(expected ^ tensors.keys())[0]
+        raise ConfigurationError(
+            f"model.adapterUri holds other tensors than the method trains, {differing} for one: "
+            "choose an adapter that the same method has made for this model"
+        )
+    try:
+        set_peft_model_state_dict(peft_model, tensors)
+    except RuntimeError as error:  # of shapes
+        raise ConfigurationError(
+            f"model.adapterUri was made for another model: {error}; set model.storageUri to its "
+            "base model"
+        ) from error
 
 
 def in_fp32(model: torch.nn.Module) -> torch.nn.Module:

@@ -9,6 +9,7 @@ from finetune_trainer.tasks.chat import ChatTask
 from finetune_trainer.tasks.completion import CompletionTask
 from finetune_trainer.tasks.extractive_question_answering import ExtractiveQuestionAnsweringTask
 from finetune_trainer.tasks.instruction import InstructionTask
+from finetune_trainer.tasks.preference import PreferenceTask
 from finetune_trainer.tasks.question_answering import QuestionAnsweringTask
 from finetune_trainer.tasks.task import Encoder, Task
 from finetune_trainer.tasks.text_classification import TextClassificationTask
@@ -26,4 +27,5 @@ TASKS: dict[recipe.Task, Task] = {
     recipe.Task.EXTRACTIVE_QUESTION_ANSWERING: ExtractiveQuestionAnsweringTask(),
     recipe.Task.TEXT_CLASSIFICATION: TextClassificationTask(),
     recipe.Task.TOKEN_CLASSIFICATION: TokenClassificationTask(),
+    recipe.Task.PREFERENCE: PreferenceTask(),
 }

@@ -138,6 +138,8 @@ def _too_large(work: Work, recipe: Recipe) -> str | None:
 def _image_uris(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
     """Every oci:// place the job reads or writes, with its field."""
     found = [("model.storageUri", spec.model.storage_uri)]
+    if spec.model.adapter_uri:
+        found.append(("model.adapterUri", spec.model.adapter_uri))
     found += [("dataset.train", source.storage_uri) for source in spec.dataset.train]
     found += [
         ("dataset.validation", source.storage_uri) for source in spec.dataset.validation or ()
@@ -177,6 +179,7 @@ def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
     ).model_copy(
         update={
             "model_revision": work.resolved.model_revision,
+            "adapter_revision": work.resolved.adapter_revision,
             "dataset_digest": work.resolved.dataset_digest,
         }
     )

@@ -8,7 +8,12 @@ from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain.lifecycle.retried import RetriedJob
 from finetune_operator.domain.lifecycle.work import Work
-from finetune_operator.domain.manifests.prepare import CHECK, FETCH_MODEL, prepare_job
+from finetune_operator.domain.manifests.prepare import (
+    CHECK,
+    FETCH_ADAPTER,
+    FETCH_MODEL,
+    prepare_job,
+)
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Pod
 from finetune_operator.domain.progress import at_start
@@ -29,14 +34,17 @@ def prepare(work: Work) -> bool:
         return False
     pods = work.seen.pods_of(Role.PREPARE, job.number)
     fetched = last_words(pods, FETCH_MODEL, Fetched)
+    adapter = last_words(pods, FETCH_ADAPTER, Fetched)
     checked = last_words(pods, CHECK, Checked)
-    if fetched is None or checked is None:
+    unknown = work.spec.model.adapter_uri is not None and adapter is None
+    if fetched is None or checked is None or unknown:
         # The pod is gone and what it said with it; saying it again takes seconds.
         PREPARE.start(work, job.number + 1)
         return False
     resolved = work.resolved.model_copy(
         update={
             "model_revision": fetched.revision or fetched.digest,
+            "adapter_revision": (adapter.revision or adapter.digest) if adapter else None,
             "dataset_digest": checked.dataset_digest,
         }
     )

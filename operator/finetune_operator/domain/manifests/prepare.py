@@ -16,12 +16,15 @@ from finetune_operator.domain.names import Role
 
 CHECK = "check"
 FETCH_MODEL = "fetch-model"
+FETCH_ADAPTER = "fetch-adapter"
 
 
 def prepare_job(blueprint: Blueprint, number: int) -> JsonObject:
     """An init container for each source, each with its own Secret only; then `check`."""
     spec = blueprint.job.spec
     sources: list[tuple[str, ModelSource | DataSource]] = [("model", spec.model)]
+    if adapter := spec.model.adapter():
+        sources.append(("adapter", adapter))
     sources += [(f"train-{index}", source) for index, source in enumerate(spec.dataset.train)]
     sources += [
         (f"validation-{index}", source)

@@ -10,10 +10,12 @@ from finetune_trainer.data.formats.alpaca import AlpacaLine
 from finetune_trainer.data.formats.columns import columns_line
 from finetune_trainer.data.formats.conll import CoNLLLine
 from finetune_trainer.data.formats.openai_chat import OpenAIChatLine
+from finetune_trainer.data.formats.preference import PreferencePairLine, UnpairedPreferenceLine
 from finetune_trainer.data.formats.record import (
     ColumnValues,
     Line,
     Record,
+    Reply,
     Role,
     Span,
     SpanQuestion,
@@ -34,7 +36,9 @@ __all__ = [
     "Formats",
     "Line",
     "OpenAIChatLine",
+    "PreferencePairLine",
     "Record",
+    "Reply",
     "Role",
     "ShareGPTLine",
     "Span",
@@ -43,6 +47,7 @@ __all__ = [
     "TextLine",
     "ToolCall",
     "Turn",
+    "UnpairedPreferenceLine",
     "formats_for",
 ]
 
@@ -53,6 +58,8 @@ FORMATS: dict[DatasetFormat, type[Line]] = {
     DatasetFormat.TEXT: TextLine,
     DatasetFormat.SPAN_QA: SpanQALine,
     DatasetFormat.CONLL: CoNLLLine,
+    DatasetFormat.PREFERENCE_PAIRS: PreferencePairLine,
+    DatasetFormat.UNPAIRED_PREFERENCE: UnpairedPreferenceLine,
 }
 """Those of which a line is the same whatever the task: all but Columns."""
 

@@ -34,7 +34,9 @@ class _ToolCall(Strict):
         return ToolCall(self.function.name, json.loads(self.function.arguments), self.id)
 
 
-class _Message(Strict):
+class Message(Strict):
+    """One message of a conversation."""
+
     # Not strict: JSON has no enum.
     role: Role = Field(strict=False)
     content: str | None = None
@@ -64,7 +66,7 @@ class OpenAIChatLine(Line):
     learned; `tools` describes the functions it may call.
     """
 
-    messages: list[_Message] = Field(min_length=1)
+    messages: list[Message] = Field(min_length=1)
     tools: list[dict[str, Any]] = Field(default_factory=list)
 
     def record(self) -> Record:

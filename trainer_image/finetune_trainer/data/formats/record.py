@@ -78,6 +78,14 @@ class SpanQuestion:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """A reply that was judged."""
+
+    turns: tuple[Turn, ...]
+    desirable: bool
+
+
+@dataclass(frozen=True)
 class Record:
     """A line as tasks see it, in one of these forms."""
 
@@ -92,6 +100,8 @@ class Record:
     """Functions that the assistant may call in the conversation, as JSON schemas."""
     columns: ColumnValues = ColumnValues()
     """Of format Columns."""
+    replies: tuple[Reply, ...] = ()
+    """Judged ways in which `turns` went on: of a pair the desirable one first."""
 
 
 class Strict(BaseModel):
@@ -105,4 +115,8 @@ class Line(Strict, ABC):
 
     @abstractmethod
     def record(self) -> Record:
-        """The line as tasks see it."""
+        """The line as tasks see it.
+
+        Raises:
+            ValueError: its parts do not go together.
+        """
