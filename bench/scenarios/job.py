@@ -25,6 +25,11 @@ class Inputs:
     def validation(self) -> Path:
         return self.data / "validation.jsonl"
 
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """What is learned from, and what is held out."""
+        return self.train, self.validation
+
 
 def changed(job: dict[str, Any], scenario: Scenario, run: Run, inputs: Inputs) -> dict[str, Any]:
     """The manifest of a run.

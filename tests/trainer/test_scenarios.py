@@ -14,19 +14,24 @@ from bench.scenarios.table import SCENARIOS, Run, Scenario
 from finetune_trainer.recipe import Recipe
 from finetune_trainer.workspace import Workspace
 from tests.trainer.matrix import train
-from tests.trainer.tiny_models import write_model
+from tests.trainer.tiny_models import write_encoder, write_model
 
-LINES = {"train.jsonl": 12, "validation.jsonl": 4}
+HELD_OUT = 4
 
 
-def small(scenario: Scenario, folder: Path) -> Prepared:
-    """The first lines of the example's data, and a model of a few kilobytes."""
+def small(scenario: Scenario, folder: Path, learned: int | None = None) -> Prepared:
+    """A few lines of the example's data, and a model of a few kilobytes.
+
+    Args:
+        learned: lines to learn from; all of them, and so every label, where not given.
+    """
     whole = data(scenario, folder / "whole")
     (folder / "data").mkdir()
-    for name, count in LINES.items():
+    for name, count in (("train.jsonl", learned), ("validation.jsonl", HELD_OUT)):
         with (whole / name).open(encoding="utf-8") as lines:
             (folder / "data" / name).write_text("".join(islice(lines, count)))
-    inputs = Inputs(write_model(folder / "model", max_position_embeddings=512), folder / "data")
+    write = write_encoder if scenario.model == "dev.models.minilm" else write_model
+    inputs = Inputs(write(folder / "model", max_position_embeddings=512), folder / "data")
     run = Run(scenario.name, "LoRA")
     example = ROOT / "examples" / scenario.example
     return Prepared(scenario, run, example, inputs, folder / "run")
@@ -39,7 +44,7 @@ def test_a_row_goes_through(scenario: Scenario, tmp_path: Path) -> None:
     place.root.mkdir()
     train(_short(prepared.recipe), place, attempt=1)
     found = outcome.quality(scenario, prepared.inputs, place)
-    assert found["held_out"] >= LINES["validation.jsonl"]
+    assert found["held_out"] >= HELD_OUT
     assert set(found["gains"]) == {"base", *scenario.baselines}
     assert scenario.metric in found["metrics"]
     assert outcome.trained_parameters(place) > 0
@@ -51,7 +56,8 @@ def _short(recipe: Recipe) -> Recipe:
 
 
 def test_a_run_is_measured_in_processes_of_its_own(tmp_path: Path) -> None:
-    prepared = small(SCENARIOS[0], tmp_path)
+    chat = next(each for each in SCENARIOS if each.name == "chat")
+    prepared = small(chat, tmp_path, learned=12)
     result = measure(prepared, threads=1)
     assert result.gains["base"].value > 0
     assert result.steps > 1

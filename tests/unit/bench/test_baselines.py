@@ -43,5 +43,22 @@ def test_one_answer_to_all_is_the_one_that_is_right_most_often(tmp_path: Path) -
     assert found == pytest.approx(2 / 3)
 
 
+TEXTS = [{"text": "a", "label": "x"}, {"text": "b", "label": "x"}, {"text": "c", "label": "y"}]
+
+
+@pytest.mark.parametrize(("metric", "worth"), [(Metric.ACCURACY, 2 / 3), (Metric.MACRO_F1, 0.4)])
+def test_the_largest_class(tmp_path: Path, metric: Metric, worth: float) -> None:
+    found = value("the largest class", metric, inputs(tmp_path, TEXTS, TEXTS))
+    assert found == pytest.approx(worth)
+
+
+def test_words_have_their_usual_tags(tmp_path: Path) -> None:
+    train = [{"tokens": ["Ada", "Lovelace", "wrote"], "tags": ["B-PERSON", "I-PERSON", "O"]}]
+    known = {"tokens": ["Ada", "Lovelace"], "tags": ["B-PERSON", "I-PERSON"]}
+    unknown = {"tokens": ["Grace", "wrote"], "tags": ["B-PERSON", "O"]}
+    given = inputs(tmp_path, train, [known, unknown])
+    assert value("the words' usual tags", Metric.ENTITY_F1, given) == pytest.approx(2 / 3)
+
+
 def test_every_baseline_of_the_table_is_there() -> None:
     assert {name for each in SCENARIOS for name in each.baselines} <= BASELINES.keys()
