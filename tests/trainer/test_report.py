@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.manifest import Evaluation, Leak, Leaks, Lengths
+from finetune_trainer.manifest import Best, Evaluation, Leak, Leaks, Lengths
 from finetune_trainer.recipe import Metric
 from finetune_trainer.report.answers import AnswersOfBoth
 from finetune_trainer.report.metrics_log import MetricsLog, Point
@@ -52,6 +52,8 @@ def report(measured: list[Point], name: str = "tiny") -> Report:
             lengths=Lengths(median=40, p90=60, maximum=99, truncated=2, dropped=1),
         ),
         steps=12,
+        planned=20,
+        best=Best(step=8, metric="Loss", value="1.2400"),
         attempt=2,
         divergence=0.0321,
         peak_bytes=2**31,
@@ -74,6 +76,7 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
         "2.00 GiB",
         "median 40",
         "1 word for word, 0 nearly: v.jsonl line 2 = t.jsonl line 9",
+        "12 of 20: stopped early; the result is of step 8, the best by Loss (1.2400)",
     ):
         assert shown in text
     (answers,) = root.findall(".//table[@class='answers']")
@@ -111,6 +114,17 @@ def test_going_on_takes_back_what_came_after_the_checkpoint(tmp_path: Path) -> N
         *((step, 1) for step in range(1, 6)),
         *((step, 2) for step in range(6, 9)),
     ]
+
+
+def test_what_is_measured_again_after_a_checkpoint_stands_there_once(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.append(Point(step=0, attempt=1, validation_loss=3.0), durably=True)
+    for point in points(4):
+        log.append(point, durably=False)
+    log.append(Point(step=4, attempt=1, validation_loss=2.0), durably=True)
+    log.take_back(4)
+    held_out = [each.step for each in log.read() if each.validation_loss is not None]
+    assert (held_out, len(log.read())) == ([0], 5)
 
 
 @pytest.mark.parametrize("steps", [-1, 0])

@@ -183,15 +183,26 @@ class Evaluation(Message):
     """Why the numbers cannot be trusted."""
 
 
+class Best(Message):
+    """Whose weights are the result, where evaluations along the way have chosen."""
+
+    step: int
+    metric: str
+    value: str = Field(pattern=DECIMAL_PATTERN)
+
+
 class Trained(Message):
     """End of `train` on rank 0."""
 
     step: int
+    """The last one; before `total_steps` where training was stopped early."""
     total_steps: int
     loss: float
     """Mean loss of the last optimizer steps that were logged."""
     evaluation: Evaluation | None = None
     """None when nothing was held out."""
+    best: Best | None = None
+    """None: the result is what the last step left."""
     completion_digest: str = Field(pattern=DIGEST_PATTERN)
     """sha256 of completion.json."""
 
@@ -254,6 +265,7 @@ class CompletionManifest(Message):
     total_steps: int
     loss: float
     evaluation: Evaluation | None
+    best: Best | None = None
     divergence: float | None = None
     """After training on a quantized model: mean KL divergence in nats a token of what is served
     (the adapter on the unquantized model), which `evaluation` is of, from what was trained."""

@@ -58,6 +58,7 @@ METRICS: dict[Metric, Callable[[Rows], NDArray[np.float64]]] = {
     Metric.F1: mean,
     Metric.CHRF: answer_metrics.chrf,
     Metric.BLEU: answer_metrics.bleu,
+    Metric.GENERAL_LOSS: mean,
     Metric.ACCURACY: mean,
     Metric.MACRO_F1: macro_f1,
     Metric.ENTITY_F1: f1,

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from finetune_trainer import credentials
 from finetune_trainer.errors import ConfigurationError, DataError, UnavailableError
+from finetune_trainer.gates import failures
 from finetune_trainer.manifest import (
     ArtifactKind,
     CompletionManifest,
@@ -53,6 +54,7 @@ def publish(recipe: Recipe, uri: str, workspace: Workspace, registry: Registry) 
     """Verify output/, and pack, push and read back what the recipe exports, one after the other.
 
     What was trained gets the tag of `uri`; of everything else the tag ends in its folder's name.
+    Where a gate does not hold, no tag moves: what is pushed has its digest only.
 
     Raises:
         ConfigurationError: there is nothing to publish, it is another recipe's, or the name is bad.
@@ -65,7 +67,7 @@ def publish(recipe: Recipe, uri: str, workspace: Workspace, registry: Registry) 
     for file in completion.files:
         _verify(workspace.output, file)
     pushed = [
-        _publish_one(kind, completion, image, workspace, registry)
+        _publish_one(kind, completion, image, workspace, registry, recipe=recipe)
         for kind in _kinds(recipe, completion)
     ]
     repository = image.uri.removesuffix(f":{image.tag}")
@@ -84,6 +86,8 @@ def _publish_one(
     image: ImageReference,
     workspace: Workspace,
     registry: Registry,
+    *,
+    recipe: Recipe,
 ) -> Pushed:
     suffix = "" if kind is completion.kind else f"-{kind.folder}"
     named = dataclasses.replace(image, tag=image.tag + suffix)
@@ -94,6 +98,9 @@ def _publish_one(
         packed = pack(
             _files(kind, completion, workspace), _annotations(kind, completion), temporary
         )
+        if failed := failures(recipe.evaluation.gates, completion.evaluation):
+            log.warning("the tag %s is not moved: %s", named.tag, "; ".join(failed))
+            named = named.at(packed.digest)
         _push(packed, named, registry)
         shutil.rmtree(temporary)
     except OSError as error:
@@ -139,6 +146,7 @@ def _read_completion(recipe: Recipe, workspace: Workspace) -> tuple[CompletionMa
     trained = Trained(
         step=completion.step,
         total_steps=completion.total_steps,
+        best=completion.best,
         loss=completion.loss,
         evaluation=completion.evaluation,
         completion_digest="sha256:" + hashlib.sha256(content).hexdigest(),

@@ -9,9 +9,10 @@ This module is imported by the operator: pydantic only.
 
 import hashlib
 import json
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -46,11 +47,13 @@ class Metric(StrEnum):
     ENTITY_F1 = "EntityF1"
     REWARD_ACCURACY = "RewardAccuracy"
     REWARD_MARGIN = "RewardMargin"
+    GENERAL_LOSS = "GeneralLoss"
+    """Of texts that have nothing to do with the task: see objectives/general.py."""
 
     @property
     def lower_is_better(self) -> bool:
         """Whether a gain is a fall."""
-        return self is Metric.LOSS
+        return self in (Metric.LOSS, Metric.GENERAL_LOSS)
 
 
 class DatasetFormat(StrEnum):
@@ -384,6 +387,15 @@ class Preference(_Frozen):
     """KTO: factor of the loss of undesirable ones."""
 
 
+class EarlyStopping(_Frozen):
+    """End training when evaluations along the way no longer gain: see engine/selection.py."""
+
+    patience: int = Field(ge=1)
+    """Evaluations without a gain after which training ends."""
+    minimum_gain: float = Field(default=0.0, ge=0.0)
+    """What counts as one: absolute, in the metric's better direction."""
+
+
 class Training(_Frozen):
     """The optimization itself."""
 
@@ -399,6 +411,8 @@ class Training(_Frozen):
     keep theirs."""
     max_gradient_norm: float = Field(default=1.0, gt=0.0)
     """Gradients of a larger L2 norm, over all parameters, are scaled down to it."""
+    early_stopping: EarlyStopping | None = None
+    """None: training goes to its last step."""
     max_length: int = Field(ge=8)
     """Tokens of one sequence: of an example when not packing, of a pack of examples otherwise."""
     packing: bool
@@ -457,6 +471,22 @@ class Checkpoint(_Frozen):
     keep: int = Field(ge=1)
 
 
+class Gate(_Frozen):
+    """What a metric of the tuned model has to be for the result to be published: see gates.py."""
+
+    metric: Metric
+    maximum: Decimal | None = None
+    minimum: Decimal | None = None
+    minimum_gain: Decimal | None = None
+    """Over the base model: absolute, in the metric's better direction."""
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if [self.maximum, self.minimum, self.minimum_gain].count(None) != 2:
+            raise ValueError("a gate has one of maximum, minimum and minimumGain")
+        return self
+
+
 class Evaluation(_Frozen):
     """What is measured of the base model and of the tuned one, where data is held out."""
 
@@ -468,6 +498,14 @@ class Evaluation(_Frozen):
     """Held-out examples that are answered for the metrics of answers, at most."""
     shown_examples: int = Field(default=10, ge=0, le=100)
     """Held-out examples of which the report shows the answers."""
+    interval_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps between evaluations along the way; None: only before and after."""
+    best_metric: Metric = Metric.LOSS
+    """By which evaluations along the way are compared."""
+    keep_best: bool = False
+    """The result is the best of what was evaluated along the way, not what the last step left."""
+    gates: list[Gate] = Field(default_factory=list)
+    """Decide nothing in training."""
 
 
 class Translation(_Frozen):
@@ -516,6 +554,12 @@ class Recipe(_Frozen):
             raise ValueError("preference is given exactly when task is Preference")
         return self
 
+    @model_validator(mode="after")
+    def _stopped_at_the_best(self) -> Self:
+        if self.training.early_stopping and not self.evaluation.keep_best:
+            raise ValueError("evaluation.keepBest is true where training.earlyStopping is given")
+        return self
+
     @property
     def strategy(self) -> Strategy:
         """The one that is carried out: a process without others has nobody to share with, unless
@@ -535,9 +579,13 @@ class Recipe(_Frozen):
         """`sha256:…` of what decides the numbers: a checkpoint of another one is not resumed.
 
         Left out: who runs it, on how many processes, what each of them holds, when checkpoints
-        are written, what is measured, and what is made of the result.
+        are written, what is made of the result, and what is measured where nothing follows.
         """
-        without = {"job", "compute", "distribution", "checkpoint", "evaluation", "output"}
+        without: dict[str, Any] = dict.fromkeys(
+            ("job", "compute", "distribution", "checkpoint", "output"), True
+        )
+        deciding_nothing = {"metrics", "gates", "shown_examples"}
+        without["evaluation"] = deciding_nothing if self.evaluation.keep_best else True
         return _digest(self.model_dump(mode="json", exclude=without))
 
 

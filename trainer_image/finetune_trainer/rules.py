@@ -57,11 +57,11 @@ TASK_COLUMNS = {
 """Of each task that can be learned from format Columns."""
 
 TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
-    Task.CHAT: (Metric.LOSS,),
-    Task.INSTRUCTION: (Metric.LOSS,),
-    Task.COMPLETION: (Metric.LOSS,),
-    Task.QUESTION_ANSWERING: (Metric.LOSS, Metric.EXACT_MATCH, Metric.F1),
-    Task.TRANSLATION: (Metric.LOSS, Metric.CHRF, Metric.BLEU),
+    Task.CHAT: (Metric.LOSS, Metric.GENERAL_LOSS),
+    Task.INSTRUCTION: (Metric.LOSS, Metric.GENERAL_LOSS),
+    Task.COMPLETION: (Metric.LOSS, Metric.GENERAL_LOSS),
+    Task.QUESTION_ANSWERING: (Metric.LOSS, Metric.EXACT_MATCH, Metric.F1, Metric.GENERAL_LOSS),
+    Task.TRANSLATION: (Metric.LOSS, Metric.CHRF, Metric.BLEU, Metric.GENERAL_LOSS),
     Task.EXTRACTIVE_QUESTION_ANSWERING: (Metric.LOSS, Metric.EXACT_MATCH, Metric.F1),
     Task.TEXT_CLASSIFICATION: (Metric.LOSS, Metric.ACCURACY, Metric.MACRO_F1),
     Task.TOKEN_CLASSIFICATION: (Metric.LOSS, Metric.ENTITY_F1),
@@ -149,15 +149,45 @@ def format_refused(task: Task, chosen: DatasetFormat) -> str:
 
 
 def _metrics(recipe: Recipe) -> Iterator[str]:
-    for metric in recipe.evaluation.metrics:
+    evaluation = recipe.evaluation
+    for metric in evaluation.metrics:
         if metric not in TASK_METRICS[recipe.task]:
             yield metric_refused(recipe.task, metric)
+    if evaluation.best_metric not in TASK_METRICS[recipe.task]:
+        yield metric_refused(recipe.task, evaluation.best_metric, "evaluation.bestMetric")
+    if evaluation.keep_best and evaluation.interval_steps is None:
+        yield KEPT_WITHOUT_INTERVAL
+    dataset = recipe.dataset
+    held_out = dataset.validation or dataset.validation_fraction
+    for field, given in (
+        ("evaluation.intervalSteps", evaluation.interval_steps),
+        ("evaluation.gates", evaluation.gates),
+    ):
+        if given and not held_out:
+            yield (
+                f"{field} asks for held-out data, and there is none: give dataset.validation or"
+                " dataset.validationFraction, or remove it"
+            )
+    for gate in evaluation.gates:
+        if gate.metric not in TASK_METRICS[recipe.task]:
+            yield metric_refused(recipe.task, gate.metric, "evaluation.gates")
+        elif gate.metric not in (Metric.LOSS, *evaluation.metrics):
+            yield (
+                f"evaluation.gates {gate.metric} would not be measured: add it to"
+                " evaluation.metrics, or remove the gate"
+            )
 
 
-def metric_refused(task: Task, metric: Metric) -> str:
+KEPT_WITHOUT_INTERVAL = (
+    "evaluation.keepBest and training.earlyStopping go by evaluations along the way: set"
+    " evaluation.intervalSteps, or remove them"
+)
+
+
+def metric_refused(task: Task, metric: Metric, field: str = "evaluation.metrics") -> str:
     """Why a metric is refused, and which there are."""
     return (
-        f"evaluation.metrics {metric} cannot be measured of task {task}: "
+        f"{field} {metric} cannot be measured of task {task}: "
         f"choose from {', '.join(TASK_METRICS[task])}"
     )
 

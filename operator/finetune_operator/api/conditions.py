@@ -28,11 +28,11 @@ class ConditionType(StrEnum):
         "The first pod of the job was created, fetching included; stays True for ever.",
     )
     TRAINED = "Trained", "Training is complete; the output lies in the volume."
-    EVALUATED = "Evaluated", "Base and tuned model were measured on held-out data."
+    EVALUATED = "Evaluated", "Base and tuned model were measured, and every gate holds."
     PUBLISHED = "Published", "The image is pushed and, if asked for, published."
     SUSPENDED = "Suspended", "spec.suspend is obeyed: no pod of the job runs."
     SUCCEEDED = "Succeeded", "The job is over and everything asked for is there."
-    FAILED = "Failed", "The job is over without a result."
+    FAILED = "Failed", "The job is over without what was asked for."
     RECONCILING = "Reconciling", "Work is under way (kstatus: InProgress)."
     STALLED = "Stalled", "Nothing goes on until a person changes something (kstatus: Failed)."
     READY = "Ready", "InferenceWorkspace: what answers is what spec and revisions ask for."
@@ -69,7 +69,7 @@ class Reason(StrEnum):
     STARTING = "Starting", "Pods are being created, or their containers are not running yet."
     TRAINING = "Training", "The attempt is running."
     TRAINED = "Trained", "The completion manifest was written and read."
-    EVALUATED = "Evaluated", "Both losses are in status.evaluation."
+    EVALUATED = "Evaluated", "What was measured is in status.evaluation."
     NOTHING_HELD_OUT = (
         "NothingHeldOut",
         "There was no held-out example to measure on.",
@@ -79,6 +79,11 @@ class Reason(StrEnum):
         "HeldOutLearned",
         "Held-out examples are in the training data too, so that results on them are too good.",
         "Take the examples that the message names out of dataset.train or dataset.validation.",
+    )
+    GATE_FAILED = (
+        "GateFailed",
+        "A gate of spec.evaluation.gates does not hold: the artifact is kept, nothing published.",
+        "Compare the numbers in the message; train otherwise, or set other gates, in another job.",
     )
     PUBLISHING = "Publishing", "The output is being pushed or published."
     PUBLISHED = "Published", "The result is where spec.output and spec.publish say."

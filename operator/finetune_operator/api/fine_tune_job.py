@@ -35,10 +35,11 @@ from finetune_trainer.combinations import (
     STRATEGY,
     TASK,
 )
-from finetune_trainer.recipe import DatasetFormat, Metric, Task
+from finetune_trainer.recipe import DatasetFormat, Task
 from finetune_trainer.rules import (
     ADAPTER_REFUSED_BY_FULL,
     ADAPTER_REFUSED_BY_INITIALIZATION,
+    KEPT_WITHOUT_INTERVAL,
     TASK_FORMATS,
     TASK_METRICS,
     TEMPLATE_REFUSED,
@@ -46,7 +47,6 @@ from finetune_trainer.rules import (
     TRANSLATION_REFUSED,
     WITHOUT_WEIGHT_DECAY,
     format_refused,
-    metric_refused,
     role_refused,
     tasks_with,
     weight_decay_refused,
@@ -78,17 +78,25 @@ def _task_and_columns() -> Iterator[Rule]:
         )
 
 
+_METRIC_FIELDS = {
+    "metrics": "!has(self.evaluation.metrics) || self.evaluation.metrics.all(m, m in [{}])",
+    "bestMetric": "self.evaluation.bestMetric in [{}]",
+    "gates": "!has(self.evaluation.gates) || self.evaluation.gates.all(g, g.metric in [{}])",
+}
+"""Where metrics are named, and CEL that says that they are of these."""
+
+
 def _task_and_metrics() -> Iterator[Rule]:
-    """A rule for each metric that a task does not have."""
+    """A rule for each task and each place where metrics are named."""
     for task, metrics in TASK_METRICS.items():
-        for metric in Metric:
-            if metric not in metrics:
-                yield Rule(
-                    f"self.task != '{task}' || !has(self.evaluation.metrics)"
-                    f" || !('{metric}' in self.evaluation.metrics)",
-                    metric_refused(task, metric),
-                    field=".evaluation.metrics",
-                )
+        allowed = ", ".join(f"'{metric}'" for metric in metrics)
+        for field, of_these in _METRIC_FIELDS.items():
+            yield Rule(
+                f"self.task != '{task}' || {of_these.format(allowed)}",
+                f"evaluation.{field} can name of task {task} only what can be measured of it:"
+                f" choose from {', '.join(metrics)}",
+                field=f".evaluation.{field}",
+            )
 
 
 _OTHERWISE = {
@@ -205,10 +213,22 @@ class FineTuneJobSpec(ApiModel):
                 "preference is for task Preference only: remove it, or set task: Preference",
                 field=".preference",
             ),
+            Rule(
+                "!has(self.training.earlyStopping) || has(self.evaluation.intervalSteps)",
+                KEPT_WITHOUT_INTERVAL,
+                field=".training.earlyStopping",
+            ),
+            Rule(
+                "!has(self.training.earlyStopping) || !has(self.evaluation.keepBest)"
+                " || self.evaluation.keepBest",
+                "training.earlyStopping keeps the best: remove evaluation.keepBest or"
+                " training.earlyStopping",
+                field=".evaluation.keepBest",
+            ),
+            *_task_and_metrics(),
             *_combinations(),
             *_task_and_format(),
             *_task_and_columns(),
-            *_task_and_metrics(),
             Rule(
                 "!has(self.dataset.chatTemplate)"
                 f" || self.task in [{', '.join(repr(task.value) for task in TEMPLATED)}]",
@@ -257,7 +277,7 @@ class FineTuneJobSpec(ApiModel):
     restarts: Restarts = Restarts()
     """How often training starts again by itself."""
     evaluation: Evaluation = Evaluation()
-    """How the result is measured."""
+    """What is measured on held-out data, and what follows from it."""
     output: Output
     """The image that the result is pushed as."""
     publish: Publish = Publish()

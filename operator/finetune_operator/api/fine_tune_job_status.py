@@ -51,7 +51,7 @@ class Phase(StrEnum):
         "spec.suspend is obeyed; false goes on from the last checkpoint.",
     )
     SUCCEEDED = "Succeeded", Verdict.CURRENT, "Over, with everything asked for."
-    FAILED = "Failed", Verdict.FAILED, "Over, without a result: see condition Failed."
+    FAILED = "Failed", Verdict.FAILED, "Over, without what was asked for: see condition Failed."
 
 
 class Resolved(ApiModel):
@@ -131,6 +131,8 @@ class Evaluation(ApiModel):
     """The model as it was."""
     tuned: Metrics
     """The model as it is now."""
+    gates_passed: bool | None = None
+    """Whether every gate of spec.evaluation.gates holds; absent without gates."""
 
 
 class Artifact(ApiModel):

@@ -14,7 +14,23 @@ from finetune_operator.api.text import (
 )
 from finetune_trainer.recipe import ClassWeights, Optimizer, Precision, Schedule
 
+GAIN_PATTERN = r"^([0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9})$"
+
 WEIGHT_DECAY_PATTERN = r"^(0|1|1\.0+|0?\.[0-9]+)$"
+
+
+class EarlyStopping(ApiModel):
+    """Ends training when it no longer helps on held-out data."""
+
+    patience: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Evaluations without a gain after which training ends. Default: 3."""
+    minimum_gain: Annotated[
+        str,
+        Field(max_length=20),
+        Matches(GAIN_PATTERN, 'must be a number from 0 as a string, such as "0.01"'),
+    ] = "0.0"
+    """What counts as a gain of evaluation.bestMetric: absolute, in its better direction, as a
+    string; any gain does with "0.0". Default: "0.0"."""
 
 
 class Training(ApiModel):
@@ -87,6 +103,9 @@ class Training(ApiModel):
     ] = "1.0"
     """Gradients of a larger norm, over all parameters, are scaled down to it; a string.
     Default: "1.0"."""
+    early_stopping: EarlyStopping | None = None
+    """Ends training before its last step when evaluations no longer gain; needs
+    evaluation.intervalSteps. Absent: training goes to its last step."""
     max_length: Annotated[int, Field(ge=8, le=1_048_576)] = 1024
     """Tokens of a sequence; longer examples are cut at their end, or split where the task can.
     Default: 1024."""

@@ -21,6 +21,7 @@ from finetune_operator.cli.trainer import TrainerFailed, TrainerProcess, stopped
 from finetune_operator.domain.progress import duration
 from finetune_trainer import manifest
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.gates import failures
 from finetune_trainer.manifest import Checked, CompletionManifest, Stage, Trained
 from finetune_trainer.workspace import Workspace, write_durably
 
@@ -78,7 +79,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         except TrainerFailed as failed:
             return session.explain(failed)
     _show(trained, workspace, console)
-    return ExitCode.OK
+    refused = failures(sized.recipe.evaluation.gates, trained.evaluation)
+    for gate in refused:
+        say(console, "gate", gate, "bold red")
+    return 1 if refused else ExitCode.OK
 
 
 class _Session:

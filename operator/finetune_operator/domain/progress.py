@@ -66,6 +66,16 @@ def at_end(before: api.Progress | None, said: Trained, now: datetime) -> api.Pro
     )
 
 
+def ending(said: Trained) -> str:
+    """Where training ended, and of which step the result is; empty for the last one."""
+    parts = []
+    if said.step < said.total_steps:
+        parts.append(f"stopped early at step {said.step} of {said.total_steps}")
+    if best := said.best:
+        parts.append(f"the result is of step {best.step}, with {best.metric} {best.value}")
+    return "; ".join(parts)
+
+
 def seconds_until_due(before: api.Progress | None, least: float, now: datetime) -> float:
     """How long the next write of progress has to wait; 0 when it need not."""
     if before is None:

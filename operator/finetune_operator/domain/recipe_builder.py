@@ -4,7 +4,8 @@ from typing import Any
 
 from finetune_operator.api.dataset import DEFAULT_VALIDATION_FRACTION, Dataset
 from finetune_operator.api.distribution import StrategyChoice
-from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.evaluation import Evaluation
+from finetune_operator.api.fine_tune_job import FineTuneJob, FineTuneJobSpec
 from finetune_operator.api.method import (
     IA3,
     DoRA,
@@ -108,12 +109,7 @@ def _as_asked(job: FineTuneJob, device: Device) -> Recipe:
             interval_seconds=spec.checkpoint.interval_seconds,
             keep=spec.checkpoint.keep,
         ),
-        evaluation=recipe.Evaluation(
-            metrics=list(spec.evaluation.metrics or TASK_METRICS[spec.task]),
-            max_new_tokens=spec.evaluation.max_new_tokens,
-            generated_examples=spec.evaluation.generated_examples,
-            shown_examples=spec.evaluation.shown_examples,
-        ),
+        evaluation=_evaluation(spec),
         output=recipe.Output(exports=[each for each in Export if each in spec.output.exports]),
     )
 
@@ -189,6 +185,25 @@ def _preference(given: Preference | None) -> recipe.Preference:
     )
 
 
+def _evaluation(spec: FineTuneJobSpec) -> recipe.Evaluation:
+    evaluation = spec.evaluation
+    return recipe.Evaluation(
+        metrics=list(evaluation.metrics or TASK_METRICS[spec.task]),
+        max_new_tokens=evaluation.max_new_tokens,
+        generated_examples=evaluation.generated_examples,
+        shown_examples=evaluation.shown_examples,
+        interval_steps=evaluation.interval_steps,
+        best_metric=evaluation.best_metric,
+        keep_best=bool(evaluation.keep_best or spec.training.early_stopping),
+        gates=gates(evaluation),
+    )
+
+
+def gates(evaluation: Evaluation) -> list[recipe.Gate]:
+    """What has to hold for the result to be published."""
+    return [recipe.Gate.model_validate(gate.model_dump()) for gate in evaluation.gates]
+
+
 def _training(training: Training, method: MethodType, task: Task) -> recipe.Training:
     usual = PREFERENCE_LEARNING_RATE if task is Task.PREFERENCE else DEFAULT_LEARNING_RATE
     return recipe.Training(
@@ -200,6 +215,12 @@ def _training(training: Training, method: MethodType, task: Task) -> recipe.Trai
         optimizer=training.optimizer,
         weight_decay=float(training.weight_decay),
         max_gradient_norm=float(training.max_gradient_norm),
+        early_stopping=recipe.EarlyStopping(
+            patience=training.early_stopping.patience,
+            minimum_gain=float(training.early_stopping.minimum_gain),
+        )
+        if training.early_stopping
+        else None,
         max_length=training.max_length,
         packing=training.packing,
         tokens_per_batch=training.tokens_per_batch,

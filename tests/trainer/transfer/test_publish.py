@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,17 @@ from finetune_trainer.errors import (
 )
 from finetune_trainer.fetch import fetch
 from finetune_trainer.fetch.source import Access, Kind, Source
-from finetune_trainer.manifest import ArtifactKind, CompletionManifest, Exported, FileDigest
-from finetune_trainer.oci.registry import Registry
+from finetune_trainer.manifest import (
+    ArtifactKind,
+    CompletionManifest,
+    Evaluation,
+    Exported,
+    FileDigest,
+)
+from finetune_trainer.oci.reference import ImageReference
+from finetune_trainer.oci.registry import Registry, digest_of
 from finetune_trainer.publish import publish
-from finetune_trainer.recipe import Export, Output, Recipe, Task
+from finetune_trainer.recipe import Export, Gate, Metric, Output, Recipe, Task
 from finetune_trainer.workspace import Workspace
 from tests.trainer.transfer.conftest import names
 from tests.trainer.transfer.registry import RunningRegistry
@@ -59,7 +67,9 @@ RECIPE = Recipe.model_validate(
 )
 
 
-def complete(root: Path, kind: ArtifactKind = ArtifactKind.ADAPTER) -> Workspace:
+def complete(
+    root: Path, kind: ArtifactKind = ArtifactKind.ADAPTER, recipe: Recipe = RECIPE
+) -> Workspace:
     """A workspace in which training is complete."""
     workspace = Workspace(root)
     folder = workspace.output / kind.value.lower()
@@ -73,12 +83,12 @@ def complete(root: Path, kind: ArtifactKind = ArtifactKind.ADAPTER) -> Workspace
         base_model="hf://owner/base",
         base_model_revision="c0ffee",
         base_model_digest="sha256:" + "1" * 64,
-        recipe_digest=RECIPE.digest(),
+        recipe_digest=recipe.digest(),
         dataset_digest="sha256:" + "2" * 64,
         step=10,
         total_steps=10,
         loss=1.5,
-        evaluation=None,
+        evaluation=Evaluation(base={"Loss": "2.0000"}, tuned={"Loss": "1.9000"}),
         files=[
             FileDigest(
                 path=f"{folder.name}/{name}",
@@ -118,6 +128,25 @@ def test_what_is_published_is_what_was_trained(
     access = Access(Path("/nonexistent"), Path("/nonexistent"), (open_registry.host,))
     fetch(Source(found, "", Kind.MODEL), tmp_path / "again", access)
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == ADAPTER
+
+
+def test_a_gate_that_does_not_hold_moves_no_tag(
+    open_registry: RunningRegistry, tmp_path: Path
+) -> None:
+    uri = f"oci://{open_registry.host}/adapters/gated:v1"
+    good = publish(RECIPE, uri, complete(tmp_path / "good"), to(open_registry))
+    gate = Gate(metric=Metric.LOSS, maximum=Decimal("1.5"))
+    evaluation = RECIPE.evaluation.model_copy(update={"gates": [gate]})
+    gated = RECIPE.model_copy(update={"evaluation": evaluation})
+
+    kept = publish(gated, uri, complete(tmp_path / "bad", recipe=gated), to(open_registry))
+
+    (of_good,), (of_bad,) = good.images, kept.images
+    assert of_good.digest != of_bad.digest
+    for name, digest in ((uri, of_good.digest), (kept.uri(of_bad), of_bad.digest)):
+        content = to(open_registry).manifest(ImageReference.parse(name))
+        assert content is not None
+        assert digest_of(content) == digest
 
 
 def test_the_image_is_laid_out_as_kaito_unpacks_it(

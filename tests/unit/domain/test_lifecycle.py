@@ -513,3 +513,33 @@ def test_actions_are_only_of_two_kinds() -> None:
     world = InMemory()
     world.finish_well()
     assert all(isinstance(action, Apply | Delete) for action in world.decide().actions)
+
+
+@pytest.mark.parametrize("publish", [{"type": "None"}, {"type": "Workspace"}])
+def test_a_gate_that_does_not_hold_keeps_the_artifact_and_publishes_nothing(
+    publish: dict[str, Any],
+) -> None:
+    gates = [{"metric": "Loss", "maximum": "1.2"}, {"metric": "Loss", "minimumGain": "0.9"}]
+    world = InMemory(job(evaluation={"gates": gates}, publish=publish))
+    world.finish_well()
+    said = "Loss gained 0.72 (from 1.84 to 1.12), less than the minimum of 0.9"
+    assert condition(world, ConditionType.TRAINED)[0] == "True"
+    assert condition(world, ConditionType.EVALUATED) == ("False", Reason.GATE_FAILED, said)
+    uri = world.job.status.artifacts[0].uri
+    kept = f"{said}: nothing is published; the artifact is kept as {uri}"
+    for kind, holds in ((ConditionType.PUBLISHED, "False"), (ConditionType.FAILED, "True")):
+        assert condition(world, kind) == (holds, Reason.GATE_FAILED, kept)
+    assert find(world.job.status.conditions, ConditionType.SUCCEEDED) is None
+    assert condition(world, ConditionType.STALLED)[0] == "True"
+    assert phase(world) is Phase.FAILED
+    assert world.job.status.evaluation is not None
+    assert world.job.status.evaluation.gates_passed is False
+    assert world.job.status.published is None
+
+
+def test_gates_that_hold_are_in_nobodys_way() -> None:
+    world = InMemory(job(evaluation={"gates": [{"metric": "Loss", "maximum": "1.12"}]}))
+    world.finish_well()
+    assert phase(world) is Phase.SUCCEEDED
+    assert world.job.status.evaluation is not None
+    assert world.job.status.evaluation.gates_passed is True

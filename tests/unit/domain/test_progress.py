@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from finetune_operator.domain import progress
-from finetune_trainer.manifest import Progress, Stage, Trained
+from finetune_trainer.manifest import Best, Progress, Stage, Trained
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 POSTED = Progress(
@@ -26,6 +26,17 @@ def test_the_end_shows_the_last_step_and_its_loss() -> None:
     assert (shown.steps, shown.percentage, shown.loss) == ("120/120", 100, "5.115")
     assert shown.remaining is None
     assert shown.tokens_per_second == 3100
+
+
+def test_an_early_end_says_where_and_of_which_step_the_result_is() -> None:
+    best = Best(step=40, metric="Loss", value="1.2345")
+    stopped = TRAINED.model_copy(update={"step": 60, "best": best})
+    assert progress.ending(stopped) == (
+        "stopped early at step 60 of 120; the result is of step 40, with Loss 1.2345"
+    )
+    shown = progress.at_end(None, stopped, NOW)
+    assert (shown.steps, shown.percentage) == ("60/120", 50)
+    assert progress.ending(TRAINED) == ""
 
 
 def test_the_end_is_shown_of_a_training_that_never_posted() -> None:

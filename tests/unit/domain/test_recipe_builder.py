@@ -1,5 +1,6 @@
 """A FineTuneJob and a device make one recipe, with every default filled in."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -84,6 +85,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "optimizer": "AdamW",
             "weightDecay": 0.0,
             "maxGradientNorm": 1.0,
+            "earlyStopping": None,
             "maxLength": 1024,
             "packing": True,
             "tokensPerBatch": 8192,
@@ -101,10 +103,14 @@ def test_the_least_job_leaves_nothing_open() -> None:
         "distribution": {"strategy": "DataParallel", "offload": "None"},
         "checkpoint": {"intervalSteps": 50, "intervalSeconds": 600, "keep": 2},
         "evaluation": {
-            "metrics": ["Loss"],
+            "metrics": ["Loss", "GeneralLoss"],
             "maxNewTokens": 128,
             "generatedExamples": 200,
             "shownExamples": 10,
+            "intervalSteps": None,
+            "bestMetric": "Loss",
+            "keepBest": False,
+            "gates": [],
         },
         "output": {"exports": ["Adapter"]},
     }
@@ -156,6 +162,29 @@ def test_every_field_of_training_is_obeyed(field: str, value: Any) -> None:
     numbers = ("learningRate", "weightDecay", "maxGradientNorm")
     expected = float(value) if field in numbers else value
     assert written == {**unchanged, field: expected}
+
+
+def test_gates_are_numbers() -> None:
+    gates = [{"metric": "Loss", "maximum": "1.2"}, {"metric": "Loss", "minimumGain": "-.05"}]
+    made = recipe(evaluation={"metrics": ["Loss"], "gates": gates}).evaluation
+    assert made.metrics == [Metric.LOSS]
+    assert [(gate.maximum, gate.minimum_gain) for gate in made.gates] == [
+        (Decimal("1.2"), None),
+        (None, Decimal("-0.05")),
+    ]
+
+
+def test_stopping_early_keeps_the_best() -> None:
+    evaluation = {"intervalSteps": 20}
+    plain = recipe(evaluation=evaluation)
+    assert (plain.evaluation.interval_steps, plain.evaluation.keep_best) == (20, False)
+    assert recipe(evaluation={**evaluation, "keepBest": True}).evaluation.keep_best
+    rule = {"patience": 2, "minimumGain": "0.01"}
+    stopping = recipe(evaluation=evaluation, training={"earlyStopping": rule})
+    assert stopping.evaluation.keep_best
+    assert stopping.training.early_stopping is not None
+    written = stopping.training.early_stopping.model_dump(mode="json")
+    assert written == {"patience": 2, "minimumGain": 0.01}
 
 
 def test_full_has_no_adapter_and_a_learning_rate_of_its_own() -> None:
@@ -320,6 +349,8 @@ def test_every_admitted_job_has_a_recipe(data: st.DataObject, device: Device) ->
     assume(not ("validation" in dataset and "validationFraction" in dataset))
     kind = method.get("type", "LoRA")
     assume(all(kind == METHOD_OF_MEMBER[member] for member in method if member != "type"))
+    evaluation = spec.get("evaluation", {})
+    assume(all(len(gate) == 2 for gate in evaluation.get("gates", [])))
     members = [each for each in method.values() if isinstance(each, dict)]
     assume(all(1 <= float(each.get("learningRateRatio", "1")) <= 64 for each in members))
     preference = spec.get("preference", {})

@@ -51,6 +51,19 @@ def test_digests_cover_what_they_say() -> None:
     assert made.training_digest() != other.training_digest()
 
 
+def test_what_is_measured_decides_only_where_something_follows_from_it() -> None:
+    held_out = {"validationFraction": 0.1}
+    plain = recipe(dataset=held_out, evaluation={"intervalSteps": 5})
+    often = recipe(dataset=held_out, evaluation={"intervalSteps": 2})
+    assert plain.training_digest() == often.training_digest()
+    best = [
+        recipe(dataset=held_out, evaluation={"intervalSteps": steps, "keepBest": True})
+        for steps in (2, 5)
+    ]
+    digests = {each.training_digest() for each in [plain, *best]}
+    assert len(digests) == 3
+
+
 def test_a_bad_recipe_names_each_field(tmp_path: Path) -> None:
     value = json.loads(recipe().canonical_json())
     value["training"]["epochs"] = 0
@@ -107,6 +120,11 @@ def test_a_bad_recipe_names_each_field(tmp_path: Path) -> None:
             {"training": {"weightDecay": 0.1}, "method": {"type": "IA3", "lora": None, "ia3": {}}},
             "training.weightDecay takes nothing off what method IA3 trains",
         ),
+        (
+            {"dataset": {"validationFraction": 0.1}, "evaluation": {"keepBest": True}},
+            "set evaluation.intervalSteps, or remove them",
+        ),
+        ({"evaluation": {"intervalSteps": 5}}, "evaluation.intervalSteps asks for held-out data"),
     ],
 )
 def test_combinations_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -166,6 +184,11 @@ def test_a_start_that_doubles_the_rank_is_bounded() -> None:
     (found,) = problems(recipe(method={"lora": {"rank": 400, "initialization": "PiSSA"}}))
     assert "method.lora.rank 400 would be published as 800" in found
     assert "set rank to 256 or less" in found
+
+
+def test_training_that_stops_early_keeps_the_best() -> None:
+    with pytest.raises(ValidationError, match="keepBest is true where"):
+        recipe(training={"earlyStopping": {"patience": 1}})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """All optimizer steps of a run, known before the first one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from finetune_trainer.data.examples import Example
@@ -53,6 +53,10 @@ class Plan:
             rows=shares[rank] + [()] * (passes - len(shares[rank])),
             weight=sum(self.weights[example] for example in members),
         )
+
+    def until(self, step: int) -> "Plan":
+        """The same without the steps after `step`."""
+        return replace(self, batches=self.batches[:step])
 
     def tokens(self, first: int, last: int) -> int:
         """Tokens of the steps from `first` up to, without, `last`."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_trainer.data.plan import Plan
 from finetune_trainer.engine.checkpoints import Checkpoints
 from finetune_trainer.engine.progress import ProgressReporter
+from finetune_trainer.engine.selection import Selection, is_due, is_over, select
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.world import World
 from finetune_trainer.manifest import Progress, Stage
-from finetune_trainer.recipe import Checkpoint
+from finetune_trainer.recipe import Checkpoint, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class Agree(TrainerCallback):
         mine = [self._around.stop.requested, overdue and self._around.world.leads]
         stopping, saving = self._around.world.maximum(mine)
         if stopping:
-            self._around.stop.requested = True
+            self._around.stop.requested = self._around.stop.agreed = True
             control.should_training_stop = True
         if (
             stopping
@@ -63,6 +65,50 @@ class Agree(TrainerCallback):
             control.should_log = True
             control.should_save = True
             self._saved_at = now
+
+
+class Evaluations(TrainerCallback):
+    """Held-out data along the way, and what follows from it: see selection.py."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        stop: StopRequest,
+        selection: Selection | None,
+        measure: Callable[[int], float],
+    ) -> None:
+        """
+        Args:
+            selection: of the checkpoint that training goes on from.
+            measure: gives evaluation.bestMetric after a step, the same on every process.
+        """
+        self._recipe = recipe
+        self._stop = stop
+        self._measure = measure
+        self.selection = selection
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if is_due(self._recipe, state.global_step, state.max_steps):
+            control.should_log = True
+            control.should_save = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        # Asked to stop, all processes leave at once: the next attempt evaluates.
+        due = is_due(self._recipe, state.global_step, state.max_steps)
+        if self._stop.agreed or not due:
+            return
+        self.evaluate(state.global_step)
+        if is_over(self.selection, self._recipe):
+            control.should_training_stop = True
+
+    def evaluate(self, step: int) -> None:
+        value = self._measure(step)
+        if self._recipe.evaluation.keep_best:
+            self.selection = select(self.selection, self._recipe, step, value)
 
 
 class Report(TrainerCallback):

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from finetune_trainer.engine.selection import Selection
 from finetune_trainer.fence import Fence
 from finetune_trainer.recipe import Precision
 from finetune_trainer.workspace import sync_directory
@@ -41,6 +42,8 @@ class CheckpointState(BaseModel):
     loss: float
     """Of the optimizer steps logged last."""
     scheduler: dict[str, Any]
+    selection: Selection | None = None
+    """Of evaluations before this checkpoint, where the best is kept."""
     files: dict[str, str] = {}
     """sha256 in hex of every other file."""
 
@@ -85,6 +88,10 @@ class Checkpoints:
         self._commit(temporary, self.root / name)
         self._prune()
 
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.root / f"{_PREFIX}{step:08d}"
+
     def newest(self, training_digest: str) -> Checkpoint | None:
         """The newest checkpoint that is whole and of the same training; None if there is none."""
         for path in self._committed():
@@ -92,18 +99,36 @@ class Checkpoints:
             if checkpoint is None:
                 continue
             if checkpoint.state.training_digest == training_digest:
-                return checkpoint
+                return self._selecting(checkpoint)
             log.warning("%s is of another recipe; it is not used", path.name)
         return None
 
     def at(self, step: int) -> Checkpoint:
         """The checkpoint of a step, which another process has found to be whole."""
-        path = self.root / f"{_PREFIX}{step:08d}"
-        return Checkpoint(path, CheckpointState.model_validate_json((path / STATE).read_bytes()))
+        path = self.path(step)
+        state = CheckpointState.model_validate_json((path / STATE).read_bytes())
+        return self._selecting(Checkpoint(path, state))
 
     def _committed(self) -> list[Path]:
         """Newest first. Directories still being written have a name of another form."""
         return sorted(self.root.glob(f"{_PREFIX}*"), reverse=True)
+
+    def _selecting(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Without a best that is no longer there: it is when a later one has taken its place, and
+        the checkpoint after that is not whole."""
+        best = checkpoint.state.selection
+        if best is None or self._open(self.path(best.step)):
+            return checkpoint
+        log.warning("the weights of step %d are gone: the best is chosen anew", best.step)
+        return Checkpoint(checkpoint.path, checkpoint.state.model_copy(update={"selection": None}))
+
+    def _open(self, path: Path) -> Checkpoint | None:
+        """Without a look at the other files."""
+        try:
+            state = CheckpointState.model_validate_json((path / STATE).read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return Checkpoint(path, state)
 
     def _read(self, path: Path) -> Checkpoint | None:
         try:
@@ -124,8 +149,12 @@ class Checkpoints:
         sync_directory(self.root)
 
     def _prune(self) -> None:
-        for path in self._committed()[self.keep :]:
-            shutil.rmtree(path, ignore_errors=True)
+        newest, others = self._committed()[: self.keep], self._committed()[self.keep :]
+        states = [checkpoint.state for path in newest if (checkpoint := self._open(path))]
+        best = {self.path(state.selection.step) for state in states if state.selection}
+        for path in others:
+            if path not in best:
+                shutil.rmtree(path, ignore_errors=True)
         for path in self.root.glob(f".{_PREFIX}*"):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -62,7 +62,12 @@ class ProgressReporter:
             self._thread.join(2 * TIMEOUT)
 
     def report(self, progress: Progress) -> None:
-        """Replace what is posted next; returns at once."""
+        """Replace what is posted next; returns at once. Held-out loss stays until it is measured
+        again."""
+        before = self._newest
+        if before and progress.validation_loss is None:
+            kept = {"validation_loss": before.validation_loss}
+            progress = progress.model_copy(update=kept)
         self._newest = progress
         self._changed.set()
 

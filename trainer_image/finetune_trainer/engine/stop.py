@@ -13,6 +13,8 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self.agreed = False
+        """All processes know that one of them was asked, and stop after the same step."""
         self._deferred = False
         self._step = 0
 

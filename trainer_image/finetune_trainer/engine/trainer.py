@@ -18,7 +18,7 @@ from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.plan import Plan
 from finetune_trainer.engine import optimizers
 from finetune_trainer.engine import state as tensors
-from finetune_trainer.engine.callbacks import Agree, Report, Surroundings
+from finetune_trainer.engine.callbacks import Agree, Evaluations, Report, Surroundings
 from finetune_trainer.engine.checkpoints import CheckpointState
 from finetune_trainer.engine.sharding import Sharding
 from finetune_trainer.engine.world import World
@@ -62,6 +62,7 @@ class PackedTrainer(Trainer):
         autocast: torch.autocast,
         sharding: Sharding,
         template: CheckpointState,
+        evaluations: Evaluations,
     ) -> None:
         """`template` is the state of a checkpoint but for what each step changes."""
         self._trained_model = model
@@ -72,11 +73,12 @@ class PackedTrainer(Trainer):
         self._around = around
         self._autocast = autocast
         self._template = template
+        self._evaluations = evaluations
         self.last_loss = template.loss
         super().__init__(
             model=model,
             args=_arguments(recipe, plan, around.world, sharding, around.checkpoints.root),
-            callbacks=[Agree(recipe.checkpoint, around), Report(plan, around)],
+            callbacks=[Agree(recipe.checkpoint, around), evaluations, Report(plan, around)],
         )
         self.remove_callback(PrinterCallback)  # Report says it
 
@@ -169,6 +171,7 @@ class PackedTrainer(Trainer):
                 "step": self.state.global_step,
                 "loss": self.last_loss,
                 "scheduler": self._running[1].state_dict(),
+                "selection": self._evaluations.selection,
             }
         )
         states = tensors.states(self._trained_model, self._running[0])

@@ -31,7 +31,7 @@ def model_card(recipe: Recipe, result: "Result", kind: ArtifactKind) -> str:
         "Training examples": str(len(result.dataset.train.examples)),
         "Dataset digest": f"`{result.dataset.digest}`",
         "Recipe digest": f"`{recipe.digest()}`",
-        "Optimizer steps": str(result.total_steps),
+        "Optimizer steps": str(result.step if result.best is None else result.best.step),
         "Precision": result.precision.value,
         "Training loss at the end": f"{result.loss:.4f}",
     }

@@ -18,6 +18,7 @@ from finetune_trainer.export.model_card import model_card
 from finetune_trainer.fence import Fence
 from finetune_trainer.manifest import (
     ArtifactKind,
+    Best,
     CompletionManifest,
     Evaluation,
     FetchedInput,
@@ -40,7 +41,10 @@ class Result:
     recipe: Recipe
     attempt: int
     dataset: Dataset
+    step: int
+    """The last one."""
     total_steps: int
+    best: Best | None
     loss: float
     evaluation: Evaluation | None
     scores: ScoresFile | None
@@ -91,7 +95,9 @@ def write_output(
         evaluation=result.evaluation,
         scores=result.scores,
         metrics=MetricsLog(workspace.metrics),
-        steps=result.total_steps,
+        steps=result.step,
+        planned=result.total_steps,
+        best=result.best,
         attempt=result.attempt,
         divergence=result.divergence,
     )
@@ -143,8 +149,9 @@ def _manifest(
         adapter_digest=_digest_of(workspace.adapter, workspace),
         recipe_digest=result.recipe.digest(),
         dataset_digest=result.dataset.digest,
-        step=result.total_steps,
+        step=result.step,
         total_steps=result.total_steps,
+        best=result.best,
         loss=result.loss,
         evaluation=result.evaluation,
         divergence=result.divergence,
@@ -186,5 +193,6 @@ def trained(manifest: CompletionManifest, content: bytes) -> Trained:
         total_steps=manifest.total_steps,
         loss=manifest.loss,
         evaluation=manifest.evaluation,
+        best=manifest.best,
         completion_digest="sha256:" + hashlib.sha256(content).hexdigest(),
     )

@@ -9,6 +9,7 @@ from finetune_trainer.data.examples import TokensExample, evenly
 from finetune_trainer.engine.loss import summed_loss, token_losses
 from finetune_trainer.engine.rows import Row, make_row
 from finetune_trainer.metrics import Rows
+from finetune_trainer.objectives.general import general_examples
 from finetune_trainer.recipe import Metric
 from finetune_trainer.report.answers import Answer
 
@@ -39,7 +40,11 @@ class CausalObjective:
             sums = torch.stack([part.sum() for part in parts]).tolist()
             return list(zip(sums, map(float, counts), strict=True))
 
-        return {Metric.LOSS: judge.score(model, examples, losses, columns=2)}
+        found = {Metric.LOSS: judge.score(model, examples, losses, columns=2)}
+        if Metric.GENERAL_LOSS in metrics:
+            general = general_examples(judge.tokenizer, judge.max_length)
+            found[Metric.GENERAL_LOSS] = judge.score(model, general, losses, columns=2)
+        return found
 
     def answers(
         self, model: torch.nn.Module, examples: Sequence[TokensExample], judge: "Judge"

@@ -32,8 +32,14 @@ class MetricsLog:
         self._path = path
 
     def take_back(self, step: int) -> None:
-        """Forget what came after the checkpoint of `step`; -1 forgets all."""
-        kept = [point for point in self.read() if point.step <= step]
+        """Forget what came after the checkpoint of `step`; -1 forgets all. Held-out loss after the
+        step itself is measured again, but for that of the base model."""
+        kept = [
+            point
+            for point in self.read()
+            if point.step < step
+            or (point.step == step and (step == 0 or point.validation_loss is None))
+        ]
         write_durably(self._path, "".join(_line(point) for point in kept).encode())
 
     def append(self, point: Point, *, durably: bool) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from finetune_trainer.manifest import Evaluation, Leaks, Lengths
+from finetune_trainer.gates import failures
+from finetune_trainer.manifest import Best, Evaluation, Leaks, Lengths
 from finetune_trainer.recipe import Metric, Recipe, method_name
 from finetune_trainer.report.charts import Line, chart
 from finetune_trainer.report.metrics_log import Point
@@ -45,6 +46,10 @@ class Report:
     scores: ScoresFile | None
     data: Data
     steps: int
+    """Until training ended."""
+    planned: int
+    """As many as without early stopping."""
+    best: Best | None
     attempt: int
     divergence: float | None
     """Of what is served from what was trained, in nats a token, where those differ."""
@@ -197,6 +202,8 @@ def _training(report: Report) -> list[tuple[str, str]]:
         ("method", _method(recipe)),
         ("learning rate", f"{recipe.training.learning_rate:g}, {recipe.training.schedule}"),
         ("computed on", f"{recipe.compute.device}, {recipe.compute.world_size} process(es)"),
+        ("steps", _steps(report)),
+        *_gates(report),
         ("attempts", f"{report.attempt}"),
         *_served(report),
         ("recipe", recipe.digest()),
@@ -238,6 +245,22 @@ def _text(said: str, *, end: bool = False) -> str:
     if len(said) > _SHOWN:
         said = f"… {said[-_SHOWN:]}" if end else f"{said[:_SHOWN]} …"
     return escape(_NOT_IN_XML.sub("\ufffd", said)) or "<i>nothing</i>"
+
+
+def _gates(report: Report) -> list[tuple[str, str]]:
+    gates = report.recipe.evaluation.gates
+    if not gates:
+        return []
+    return [("gates", "; ".join(failures(gates, report.evaluation)) or "all hold")]
+
+
+def _steps(report: Report) -> str:
+    said = f"{report.steps:,}"
+    if report.steps < report.planned:
+        said += f" of {report.planned:,}: stopped early"
+    if best := report.best:
+        said += f"; the result is of step {best.step:,}, the best by {best.metric} ({best.value})"
+    return said
 
 
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:

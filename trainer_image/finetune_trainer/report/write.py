@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from finetune_trainer.data.dataset import Dataset
-from finetune_trainer.manifest import Evaluation
+from finetune_trainer.manifest import Best, Evaluation
 from finetune_trainer.recipe import Device, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.page import NAME, Data, Report, render
@@ -25,6 +25,8 @@ def write_report(
     scores: ScoresFile | None,
     metrics: MetricsLog,
     steps: int,
+    planned: int,
+    best: Best | None,
     attempt: int,
     divergence: float | None,
 ) -> None:
@@ -36,6 +38,8 @@ def write_report(
         scores=scores,
         data=_data(dataset),
         steps=steps,
+        planned=planned,
+        best=best,
         attempt=attempt,
         divergence=divergence,
         peak_bytes=_peak_bytes(recipe.compute.device),

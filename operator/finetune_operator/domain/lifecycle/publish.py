@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Artifact, Phase, Published
 from finetune_operator.api.output import PublishType
+from finetune_operator.domain import conditions
 from finetune_operator.domain.lifecycle.prepare import last_words
 from finetune_operator.domain.lifecycle.retried import RetriedJob
 from finetune_operator.domain.lifecycle.train import record_evaluation
@@ -23,6 +24,12 @@ def publish(work: Work) -> bool:
         return True
     if not work.status.artifacts and not _push(work):
         return False
+    if gate := _failed_gate(work):
+        uri = work.status.artifacts[0].uri
+        message = f"{gate}: nothing is published; the artifact is kept as {uri}"
+        work.set(ConditionType.PUBLISHED, False, Reason.GATE_FAILED, message)
+        work.fail(Reason.GATE_FAILED, message)
+        return False
     if work.spec.publish.type is PublishType.NONE:
         work.set(ConditionType.PUBLISHED, True, Reason.PUBLISHED, _pushed(work.status.artifacts))
         return True
@@ -31,6 +38,13 @@ def publish(work: Work) -> bool:
         work.again(0)
         return False
     return _hand_over(work, work.seen.publication)
+
+
+def _failed_gate(work: Work) -> str:
+    evaluated = conditions.find(work.status.conditions, ConditionType.EVALUATED)
+    if evaluated is None or evaluated.reason != Reason.GATE_FAILED:
+        return ""
+    return evaluated.message
 
 
 def _push(work: Work) -> bool:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
-from finetune_operator.domain import progress
+from finetune_operator.domain import progress, recipe_builder
 from finetune_operator.domain.endings import classify
 from finetune_operator.domain.lifecycle import attempts
 from finetune_operator.domain.lifecycle.prepare import last_words
@@ -14,6 +14,7 @@ from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Pod
 from finetune_operator.domain.waiting import explain
 from finetune_trainer import manifest
+from finetune_trainer.gates import failures
 
 TURN_KEPT_SECONDS = 60
 TURN_KEPT_AT_MOST_SECONDS = 600
@@ -49,20 +50,28 @@ def record_trained(work: Work, number: int) -> None:
     said = last_words(work.seen.pods_of(Role.TRAIN, number), TRAIN, manifest.Trained)
     work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
     work.set(ConditionType.TRAINED, True, Reason.TRAINED)
-    work.event(Reason.TRAINED, f"attempt {number} completed the training")
+    ended = progress.ending(said) if said else ""
+    work.event(Reason.TRAINED, f"attempt {number} completed the training{ended and f': {ended}'}")
     if said is not None:
         record_evaluation(work, said)
 
 
 def record_evaluation(work: Work, said: manifest.Trained) -> None:
     """Step and held-out losses, as the trainer measured them at the end."""
+    work.set(ConditionType.TRAINED, True, Reason.TRAINED, progress.ending(said))
     shown = progress.at_end(work.status.progress, said, work.now)
     work.update(progress=shown)
-    if said.evaluation is None:
+    gates = recipe_builder.gates(work.spec.evaluation)
+    failed = failures(gates, said.evaluation)
+    if said.evaluation is not None:
+        base, tuned = said.evaluation.base, said.evaluation.tuned
+        passed = not failed if gates else None
+        work.update(evaluation=Evaluation(base=base, tuned=tuned, gates_passed=passed))
+    if failed:
+        work.set(ConditionType.EVALUATED, False, Reason.GATE_FAILED, "; ".join(failed))
+    elif said.evaluation is None:
         work.set(ConditionType.EVALUATED, False, Reason.NOTHING_HELD_OUT)
-        return
-    work.update(evaluation=Evaluation(base=said.evaluation.base, tuned=said.evaluation.tuned))
-    if said.evaluation.warning:
+    elif said.evaluation.warning:
         work.set(ConditionType.EVALUATED, True, Reason.HELD_OUT_LEARNED, said.evaluation.warning)
     else:
         work.set(ConditionType.EVALUATED, True, Reason.EVALUATED)
