@@ -40,7 +40,7 @@ def go(recipe: Recipe, model: Path, root: Path) -> Run:
         port = probe.getsockname()[1]
     place = {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
     metrics = root / "metrics.jsonl"
-    with Watch(os.getpid(), metrics) as watch:
+    with Watch(metrics) as watch:
         nodes = [_launch(root, node, place) for node in range(recipe.compute.nodes)]
         for number, node in enumerate(nodes):
             if node.wait():
