@@ -136,17 +136,22 @@ def test_a_recipe_that_works_has_no_problems() -> None:
     assert problems(recipe()) == []
 
 
+PREFERENCE = {"loss": "DPO", "beta": 0.1}
+
 CHOSEN: dict[str, Callable[[str], dict[str, Any]]] = {
     METHOD: lambda value: {"method": _method(value)},
     QUANTIZATION: lambda value: {"quantization": {"type": value}},
     INITIALIZATION: lambda value: {"method": {"lora": {"initialization": value}}},
     CLASS_WEIGHTS: lambda value: {"training": {"classWeights": value}},
-    TASK: lambda value: {"task": value},
+    TASK: lambda value: {
+        "task": value,
+        "preference": PREFERENCE if value == "Preference" else None,
+    },
     STRATEGY: lambda value: {"distribution": {"strategy": value}},
     OFFLOAD: lambda value: {"distribution": {"offload": value}},
     DEVICE: lambda value: {"compute": {"device": value, "gpusPerNode": int(value == "GPU")}},
     OPTIMIZER: lambda value: {"training": {"optimizer": value}},
-    LOSS: lambda value: {"task": "Preference", "preference": {"loss": value, "beta": 0.1}},
+    LOSS: lambda value: {"task": "Preference", "preference": {**PREFERENCE, "loss": value}},
     FORMAT: lambda value: {"dataset": {"format": value}},
 }
 
