@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from finetune_trainer.frozen import Frozen
 from finetune_trainer.recipe import Export, JobIdentity
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
@@ -17,20 +17,6 @@ DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?$"
 
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes; the kubelet cuts a longer message."""
-
-
-class Message(BaseModel):
-    """Frozen, camelCase in JSON. Unknown members are kept out: both sides ship together."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        serialize_by_alias=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-    )
 
 
 class Stage(StrEnum):
@@ -73,7 +59,7 @@ _FOLDERS = {
 }
 
 
-class Progress(Message):
+class Progress(Frozen):
     """Posted by rank 0 every few seconds; never needed for correctness."""
 
     attempt: int = Field(ge=1)
@@ -87,7 +73,7 @@ class Progress(Message):
     remaining_seconds: int | None = None
 
 
-class Failure(Message):
+class Failure(Frozen):
     """How a command failed: `reason` is that of the exit code."""
 
     reason: str
@@ -96,7 +82,7 @@ class Failure(Message):
     """The checkpoint that was saved, when reason is Preempted."""
 
 
-class Fetched(Message):
+class Fetched(Frozen):
     """End of `fetch`."""
 
     digest: str = Field(pattern=DIGEST_PATTERN)
@@ -112,7 +98,7 @@ class FetchedInput(Fetched):
     """As the user gave it; `revision` is what it resolved to at that time."""
 
 
-class Lengths(Message):
+class Lengths(Frozen):
     """Tokens of the examples, before truncation."""
 
     median: int
@@ -124,14 +110,14 @@ class Lengths(Message):
     """Examples of which nothing that the model is to say lies within training.maxLength."""
 
 
-class Leak(Message):
+class Leak(Frozen):
     """A held-out example and one to learn from that says the same, by file and line."""
 
     held_out: str
     learned: str
 
 
-class Leaks(Message):
+class Leaks(Frozen):
     """Held-out examples that are learned too: see data/leakage.py."""
 
     exact: int
@@ -154,7 +140,7 @@ class Leaks(Message):
         )
 
 
-class Checked(Message):
+class Checked(Frozen):
     """End of `check`; also prepared.json."""
 
     dataset_digest: str = Field(pattern=DIGEST_PATTERN)
@@ -174,7 +160,7 @@ Metrics = dict[str, Annotated[str, Field(pattern=DECIMAL_PATTERN)]]
 them; Loss is always there."""
 
 
-class Evaluation(Message):
+class Evaluation(Frozen):
     """The same measurement of the base model and of the tuned one."""
 
     base: Metrics
@@ -183,7 +169,7 @@ class Evaluation(Message):
     """Why the numbers cannot be trusted."""
 
 
-class Best(Message):
+class Best(Frozen):
     """Whose weights are the result, where evaluations along the way have chosen."""
 
     step: int
@@ -191,7 +177,7 @@ class Best(Message):
     value: str = Field(pattern=DECIMAL_PATTERN)
 
 
-class Trained(Message):
+class Trained(Frozen):
     """End of `train` on rank 0."""
 
     step: int
@@ -207,7 +193,7 @@ class Trained(Message):
     """sha256 of completion.json."""
 
 
-class Pushed(Message):
+class Pushed(Frozen):
     """One image."""
 
     kind: ArtifactKind
@@ -215,7 +201,7 @@ class Pushed(Message):
     bytes: int
 
 
-class Published(Message):
+class Published(Frozen):
     """End of `publish`; repeats what `train` said, so that a lost train pod loses nothing."""
 
     repository: str
@@ -229,7 +215,7 @@ class Published(Message):
         return f"{self.repository}@{image.digest}"
 
 
-class FileDigest(Message):
+class FileDigest(Frozen):
     """A file of output/, its path relative to output/ with forward slashes."""
 
     path: str
@@ -237,7 +223,7 @@ class FileDigest(Message):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Exported(Message):
+class Exported(Frozen):
     """Something that was made of what was trained, in a folder of its own."""
 
     kind: ArtifactKind
@@ -245,7 +231,7 @@ class Exported(Message):
     """What was measured of it, by name: see docs/exports.md."""
 
 
-class CompletionManifest(Message):
+class CompletionManifest(Frozen):
     """output/completion.json: its presence means that training is complete. It is written again
     with each export; all that the recipe asks for is there when all of them are named."""
 
@@ -269,7 +255,7 @@ class CompletionManifest(Message):
     divergence: float | None = None
     """After training on a quantized model: mean KL divergence in nats a token of what is served
     (the adapter on the unquantized model), which `evaluation` is of, from what was trained."""
-    exports: list[Exported] = []
+    exports: list[Exported] = Field(default_factory=list)
     files: list[FileDigest]
 
     def missing(self, wanted: Sequence[Export]) -> list[Export]:
@@ -278,21 +264,21 @@ class CompletionManifest(Message):
         return [each for each in wanted if each.value not in made]
 
 
-class Part(Message):
+class Part(Frozen):
     """Some text of an example, and whether the model is taught to say it."""
 
     text: str
     learned: bool
 
 
-class ShownExample(Message):
+class ShownExample(Frozen):
     """One example as the model sees it."""
 
     tokens: int
     parts: list[Part]
 
 
-class Bin(Message):
+class Bin(Frozen):
     """A column of a histogram of lengths."""
 
     up_to: int
@@ -300,7 +286,7 @@ class Bin(Message):
     examples: int
 
 
-class Inspected(Message):
+class Inspected(Frozen):
     """End of `inspect`: what the trainer sees of a data file."""
 
     dataset_format: str

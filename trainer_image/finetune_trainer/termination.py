@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from finetune_trainer.errors import TrainerError
-from finetune_trainer.manifest import TERMINATION_MESSAGE_LIMIT, Failure, Message
+from finetune_trainer.manifest import TERMINATION_MESSAGE_LIMIT, Failure, Frozen
 
 PATH_VARIABLE = "FINETUNE_TERMINATION_LOG"
 DEFAULT_PATH = "/dev/termination-log"
@@ -15,14 +15,14 @@ def failure(error: TrainerError) -> Failure:
     return Failure(reason=error.reason, message=str(error), step=error.step)
 
 
-def write_termination_message(message: Message) -> None:
+def write_termination_message(message: Frozen) -> None:
     """Write the message; without a kubelet (no such file) it is only printed by the caller."""
     path = Path(os.environ.get(PATH_VARIABLE, DEFAULT_PATH))
     if PATH_VARIABLE in os.environ or path.exists():
         path.write_text(fit(message), encoding="utf-8")
 
 
-def fit(message: Message) -> str:
+def fit(message: Frozen) -> str:
     """The message as JSON of at most 4096 bytes: a long failure text is cut in its middle."""
     text = message.model_dump_json(exclude_none=True)
     if not isinstance(message, Failure):

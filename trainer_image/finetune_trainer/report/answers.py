@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from finetune_trainer.manifest import Message
+from finetune_trainer.frozen import Frozen
 
 
-class Answer(Message):
+class Answer(Frozen):
     """What one model says."""
 
     prompt: str
@@ -14,7 +14,7 @@ class Answer(Message):
     answer: str
 
 
-class AnswersOfBoth(Message):
+class AnswersOfBoth(Frozen):
     """What both say to the same prompt."""
 
     prompt: str

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer.manifest import Message
+from finetune_trainer.frozen import Frozen
 from finetune_trainer.workspace import write_durably
 
 
-class Point(Message):
+class Point(Frozen):
     """What was known after a step; None is what was not measured there."""
 
     step: int

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field, ValidationError
 
-from finetune_trainer.manifest import Message
+from finetune_trainer.frozen import Frozen
 from finetune_trainer.metrics import METRICS, Rows, value
 from finetune_trainer.recipe import Metric
 from finetune_trainer.report.answers import Answer, AnswersOfBoth
@@ -15,21 +15,21 @@ _SAMPLES = 2000
 _SEED = 0
 
 
-class Scores(Message):
+class Scores(Frozen):
     """A metric of one model: a function of the sums of the columns. Of a mean they are each
     example's value times its weight, and its weight."""
 
     rows: list[list[float]]
 
 
-class ScoresOfBoth(Message):
+class ScoresOfBoth(Frozen):
     """One metric; the examples are in the same order."""
 
     base: Scores
     tuned: Scores
 
 
-class ScoresFile(Message):
+class ScoresFile(Frozen):
     """output/evaluation.json: what the numbers of completion.json are the means of."""
 
     metrics: dict[Metric, ScoresOfBoth]
@@ -37,7 +37,7 @@ class ScoresFile(Message):
     """Of evaluation.shownExamples held-out examples, where the task makes text."""
 
 
-class ScoresOfModel(Message):
+class ScoresOfModel(Frozen):
     """Of one model. Of the base model it is kept, as base-scores.json, until the tuned one is
     measured as well."""
 

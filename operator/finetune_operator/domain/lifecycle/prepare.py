@@ -17,11 +17,12 @@ from finetune_operator.domain.manifests.prepare import (
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Pod
 from finetune_operator.domain.progress import at_start
-from finetune_trainer.manifest import Checked, Fetched, Message
+from finetune_trainer.frozen import Frozen
+from finetune_trainer.manifest import Checked, Fetched
 
 PREPARE = RetriedJob(Role.PREPARE, Phase.PREPARING, Reason.PREPARING, prepare_job)
 
-Said = TypeVar("Said", bound=Message)
+Said = TypeVar("Said", bound=Frozen)
 
 
 def prepare(work: Work) -> bool:
