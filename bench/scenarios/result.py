@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetune_trainer.manifest import Message
+from finetune_trainer.frozen import Frozen
 from finetune_trainer.workspace import write_durably
 
 
-class Bounds(Message):
+class Bounds(Frozen):
     """A gain, and between what it lies in 95 of 100 resamplings of the held-out examples."""
 
     value: float
@@ -16,7 +16,7 @@ class Bounds(Message):
     high: float
 
 
-class Provenance(Message):
+class Provenance(Frozen):
     """What a result was measured with."""
 
     commit: str
@@ -31,7 +31,7 @@ class Provenance(Message):
     run's own threads was other work, and made `seconds` longer."""
 
 
-class Result(Message):
+class Result(Frozen):
     """One run."""
 
     digest: str

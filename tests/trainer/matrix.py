@@ -141,13 +141,14 @@ class Cell:
     @property
     def fits(self) -> bool:
         """Whether there is such a model: `check` refuses what there is not."""
-        head, encoder = HEADS[Task(self.task)], self.architecture in ENCODERS
+        task, _ = self._task
+        head, encoder = HEADS[task], self.architecture in ENCODERS
         return not (head is Head.CAUSAL_LM and encoder) and not (head is Head.SPAN and not encoder)
 
     @property
     def changes(self) -> dict[str, Any]:
         """Of the usual recipe."""
-        task, _, loss = self.task.partition(" by ")
+        task, loss = self._task
         return {
             "task": task,
             "preference": {"loss": loss, "beta": 0.3} if loss else None,
@@ -162,8 +163,14 @@ class Cell:
                 "optimizer": self.optimizer,
             },
             "checkpoint": {"intervalSteps": 2, "keep": 2},
-            "evaluation": {"metrics": TASK_METRICS[Task(self.task)]},
+            "evaluation": {"metrics": TASK_METRICS[task]},
         }
+
+    @property
+    def _task(self) -> tuple[Task, str]:
+        """And the loss of a task that has several."""
+        task, _, loss = self.task.partition(" by ")
+        return Task(task), loss
 
     def __str__(self) -> str:
         packed = "packed" if self.packing else "alone"

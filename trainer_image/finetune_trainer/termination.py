@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from finetune_trainer.errors import TrainerError
-from finetune_trainer.manifest import TERMINATION_MESSAGE_LIMIT, Failure, Frozen
+from finetune_trainer.frozen import Frozen
+from finetune_trainer.manifest import TERMINATION_MESSAGE_LIMIT, Failure
 
 PATH_VARIABLE = "FINETUNE_TERMINATION_LOG"
 DEFAULT_PATH = "/dev/termination-log"

@@ -263,11 +263,15 @@ def test_every_field_of_evaluation_is_obeyed() -> None:
         "maxNewTokens": 5,
         "generatedExamples": 6,
         "shownExamples": 0,
+        "intervalSteps": 10,
+        "bestMetric": "F1",
+        "keepBest": True,
+        "gates": [{"metric": "F1", "minimumGain": "0.05"}],
     }
     made = recipe(task="QuestionAnswering", evaluation=given)
-    assert made.evaluation.model_dump(mode="json") == given
+    assert made.evaluation.model_dump(mode="json", exclude_none=True) == given
     every = recipe(task="QuestionAnswering").evaluation.metrics
-    assert every == ["Loss", "ExactMatch", "F1"]
+    assert every == ["Loss", "ExactMatch", "F1", "GeneralLoss"]
 
 
 def test_languages_are_named() -> None:
