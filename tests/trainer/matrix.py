@@ -186,12 +186,12 @@ def product() -> list[Cell]:
 
 def pairs() -> list[Cell]:
     """A few cells in which any two allowed values of different axes meet."""
-    cells = product()
-    missing = set().union(*(set(_pairs_of(cell)) for cell in cells))
+    covered = {cell: frozenset(_pairs_of(cell)) for cell in product()}
+    missing = set().union(*covered.values())
     chosen = []
     while missing:
-        best = max(cells, key=lambda cell: len(missing.intersection(_pairs_of(cell))))
-        missing.difference_update(_pairs_of(best))
+        best = max(covered, key=lambda cell: len(missing & covered[cell]))
+        missing -= covered[best]
         chosen.append(best)
     return chosen
 
