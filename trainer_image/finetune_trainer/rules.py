@@ -93,7 +93,12 @@ def problems(recipe: Recipe) -> list[str]:
 def strategies(recipe: Recipe) -> tuple[Strategy, ...]:
     """Those that go with all else that the recipe has chosen, the fastest first."""
     chosen = values_of(recipe)
-    return tuple(each for each in Strategy if not any(refusals(chosen | {STRATEGY: each})))
+    whole = bool(recipe.model.adapter_uri)
+    return tuple(
+        each
+        for each in Strategy
+        if not any(refusals(chosen | {STRATEGY: each})) and not (whole and each is Strategy.ZERO3)
+    )
 
 
 def _data(recipe: Recipe) -> Iterator[str]:
@@ -205,11 +210,8 @@ def _start(recipe: Recipe) -> Iterator[str]:
         return
     if recipe.method.type is MethodType.FULL:
         yield ADAPTER_REFUSED_BY_FULL
-    if recipe.strategy is Strategy.ZERO3:
-        yield (
-            "model.adapterUri is loaded whole by every process, and distribution.strategy ZeRO3 "
-            "has shares: set strategy ZeRO2"
-        )
+    if recipe.distribution.strategy is Strategy.ZERO3:
+        yield ADAPTER_REFUSED_BY_ZERO3
     lora = recipe.method.lora
     if lora and lora.initialization is not Initialization.DEFAULT:
         yield ADAPTER_REFUSED_BY_INITIALIZATION
@@ -218,6 +220,11 @@ def _start(recipe: Recipe) -> Iterator[str]:
 ADAPTER_REFUSED_BY_FULL = (
     "model.adapterUri is what an adapter goes on from, and method.type Full trains the whole "
     "model: set method.type to the adapter's, or model.storageUri to a model with it merged"
+)
+
+ADAPTER_REFUSED_BY_ZERO3 = (
+    "model.adapterUri is loaded whole by every process, and distribution.strategy ZeRO3 has shares:"
+    " set strategy ZeRO2"
 )
 
 ADAPTER_REFUSED_BY_INITIALIZATION = (

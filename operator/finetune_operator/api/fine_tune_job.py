@@ -39,6 +39,7 @@ from finetune_trainer.recipe import DatasetFormat, Task
 from finetune_trainer.rules import (
     ADAPTER_REFUSED_BY_FULL,
     ADAPTER_REFUSED_BY_INITIALIZATION,
+    ADAPTER_REFUSED_BY_ZERO3,
     KEPT_WITHOUT_INTERVAL,
     TASK_FORMATS,
     TASK_METRICS,
@@ -200,6 +201,11 @@ class FineTuneJobSpec(ApiModel):
             Rule(
                 "self.method.type != 'Full' || !has(self.model.adapterUri)",
                 ADAPTER_REFUSED_BY_FULL,
+                field=".model.adapterUri",
+            ),
+            Rule(
+                "!has(self.model.adapterUri) || self.distribution.strategy != 'ZeRO3'",
+                ADAPTER_REFUSED_BY_ZERO3,
                 field=".model.adapterUri",
             ),
             Rule(

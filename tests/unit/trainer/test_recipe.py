@@ -25,8 +25,15 @@ from finetune_trainer.combinations import (
     refusals,
 )
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.recipe import MethodType, QuantizationType, Recipe, method_name, read_recipe
-from finetune_trainer.rules import problems
+from finetune_trainer.recipe import (
+    MethodType,
+    QuantizationType,
+    Recipe,
+    Strategy,
+    method_name,
+    read_recipe,
+)
+from finetune_trainer.rules import ADAPTER_REFUSED_BY_ZERO3, problems, strategies
 from tests.trainer.recipes import recipe
 
 
@@ -223,3 +230,12 @@ def test_names_that_people_use(
     method: MethodType, quantization: QuantizationType, name: str
 ) -> None:
     assert method_name(method, quantization) == name
+
+
+def test_what_goes_on_from_an_adapter_is_not_laid_out_in_shares() -> None:
+    assert Strategy.ZERO3 in strategies(recipe())
+    start = {"adapterUri": "oci://registry.example.com/adapters/tiny:v1"}
+    without = (Strategy.DATA_PARALLEL, Strategy.ZERO1, Strategy.ZERO2)
+    assert strategies(recipe(model=start)) == without
+    asked = recipe(model=start, distribution={"strategy": "ZeRO3"})
+    assert problems(asked) == [ADAPTER_REFUSED_BY_ZERO3]
