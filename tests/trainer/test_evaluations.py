@@ -74,7 +74,7 @@ def test_training_stops_early_and_the_result_is_the_best(undisturbed: Path) -> N
     # What is not the newest stays, because it is the best.
     kept = sorted(path.name for path in (undisturbed / "checkpoints").iterdir())
     assert kept == [f"step-{step:08d}" for step in (best[0], completion["step"])]
-    saved = load_file(undisturbed / "checkpoints" / kept[0] / WEIGHTS)
+    saved = load_file(undisturbed / "checkpoints" / kept[0] / f"{WEIGHTS}-1.safetensors")
     assert all(torch.equal(weights[name], value) for name, value in saved.items())
 
 

@@ -208,7 +208,7 @@ def untrained(folder: Path, scratch: Path, head: Head = Head.CAUSAL_LM) -> Mater
         base=base,
         kind=ArtifactKind.MODEL,
         trained=folder,
-        labels=(),
+        settings={},
         tokenizer=base.tokenizer(),
         prompts=Prompts(ids, generates=head is Head.CAUSAL_LM),
         scratch=scratch,

@@ -19,6 +19,7 @@ from finetune_trainer.heads import HEADS
 from finetune_trainer.objectives import OBJECTIVES
 from finetune_trainer.objectives.span import answers_of
 from finetune_trainer.recipe import Recipe, Task
+from finetune_trainer.rules import TASK_METRICS
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.tasks.extractive_question_answering import overlapping
 from finetune_trainer.tasks.padded import fill_with
@@ -225,6 +226,7 @@ def test_several_classes_are_learned_and_published_with_the_head(
         task="TextClassification",
         dataset={"columns": {"text": "body", "label": "topics"}, "validationFraction": 0.25},
         training={"maxSteps": 2, "warmupSteps": 0},
+        evaluation={"metrics": TASK_METRICS[Task.TEXT_CLASSIFICATION]},
     )
     place = Workspace(tmp_path)
     train(made, place, attempt=1)

@@ -307,9 +307,12 @@ _FIXED = (
 """Whether spec may change no more: accepted, and not (suspended and never started)."""
 
 
-def _fixed(field: str) -> Rule:
+def _fixed(field: str, *, optional: bool) -> Rule:
+    now, before = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    # CEL has no value of what is absent.
+    absent = f"!has({now}) && !has({before}) || has({now}) && has({before}) && "
     return Rule(
-        f"!({_FIXED}) || self.spec.{field} == oldSelf.spec.{field}",
+        f"!({_FIXED}) || {absent if optional else ''}{now} == {before}",
         f"{field} cannot change once the job is accepted (only suspend and cleanupAfterSeconds"
         " can): delete the job and create it again, or create another one",
         field=f".spec.{field}",
@@ -324,7 +327,7 @@ class FineTuneJob(Kind):
         json_schema_extra=rules(
             name_rule(48, "the names of Jobs and Services are made from it"),
             *(
-                _fixed(field.alias or name)
+                _fixed(field.alias or name, optional=field.default is None)
                 for name, field in FineTuneJobSpec.model_fields.items()
                 if (field.alias or name) not in ALWAYS_MUTABLE
             ),

@@ -22,6 +22,7 @@ from finetune_trainer.engine.rows import make_row
 from finetune_trainer.evaluate import Judge
 from finetune_trainer.heads import HEADS, Head
 from finetune_trainer.methods import METHODS
+from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.recipe import Recipe
 
 _EXAMPLES = 64
@@ -68,8 +69,12 @@ def load_served(
         METHODS[recipe.method.type].save(trained, recipe, Path(folder), published_dtype(base))
         torch.manual_seed(recipe.training.seed)  # its head is that of the base before training
         plain = cast("PreTrainedModel", load_model(base, dtype, device, settings=settings))
-        served: PeftModel = PeftModel.from_pretrained(plain, folder)
-    return served
+        if recipe.method.prompt_tuning is None:
+            return cast("PeftModel", PeftModel.from_pretrained(plain, folder))
+        # PEFT's own would put one prompt before a row of several documents.
+        prompted = METHODS[recipe.method.type].apply(plain, recipe)
+        load_adapter(prompted, Path(folder))
+        return cast("PeftModel", prompted)
 
 
 def divergence(
