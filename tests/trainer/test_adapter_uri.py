@@ -42,8 +42,10 @@ def going_on(name: str, adapter: Path) -> dict[str, Any]:
     settings = json.loads(json.dumps(METHOD_SETTINGS[name]))
     lora = settings.get("lora")
     if lora and lora.pop("initialization", "Default") != "Default":
-        # Published as the difference to its start: of twice the rank, with the scale 1.
-        settings["lora"] = lora | {"rank": 8, "alpha": 8, "rankStabilized": False}
+        # Published as the difference to its start: of twice the rank, with the scale 1. LoRA+'s
+        # rate is for a B that starts from zero, and overshoots from here.
+        plain = {"rankStabilized": False, "learningRateRatio": 1}
+        settings["lora"] = lora | {"rank": 8, "alpha": 8} | plain
     return {"method": settings, "model": {"adapterUri": f"file://{adapter}"}}
 
 

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> Inspected:
     recipe = _recipe(arguments)
     files = find_files(arguments.data, str(arguments.data))
     read = read_files(
-        files, recipe.dataset.format, formats_for(recipe.task, recipe.dataset.columns)
+        files, recipe.dataset.wanted_format, formats_for(recipe.task, recipe.dataset.columns)
     )
     if read.format is DatasetFormat.UNPAIRED_PREFERENCE:
         recipe = recipe.model_copy(update={"preference": _preference(PreferenceLoss.KTO)})

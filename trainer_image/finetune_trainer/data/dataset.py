@@ -108,10 +108,8 @@ def _read(
 ) -> tuple[list[Located], DatasetFormat, list[tuple[str, str]]]:
     records: list[Located] = []
     digests: list[tuple[str, str]] = []
-    wanted, columns = recipe.dataset.format, recipe.dataset.columns
-    if columns.named():
-        wanted = DatasetFormat.COLUMNS
-    formats = formats_for(recipe.task, columns)
+    wanted = recipe.dataset.wanted_format
+    formats = formats_for(recipe.task, recipe.dataset.columns)
     for index, source in enumerate(sources):
         location = locate(workspace.source(role, index), source.storage_uri)
         read = read_files(find_files(location, source.storage_uri), wanted, formats)

@@ -64,6 +64,11 @@ class Dataset(Frozen):
     chat_template: str = ""
     """Jinja, in place of the model's own; empty is the model's."""
 
+    @property
+    def wanted_format(self) -> DatasetFormat:
+        """Who names keys has chosen Columns."""
+        return DatasetFormat.COLUMNS if self.columns.named() else self.format
+
     @model_validator(mode="after")
     def _one_way_to_hold_out(self) -> Self:
         if self.validation and self.validation_fraction:
