@@ -1,6 +1,7 @@
 """DPO and KTO: the loss is TRL's, and the log-probabilities at the start are computed once."""
 
 import copy
+import json
 import math
 import signal
 from dataclasses import replace
@@ -26,12 +27,15 @@ from finetune_trainer.metrics import value
 from finetune_trainer.objectives import objective_of
 from finetune_trainer.objectives.kto import KTOObjective
 from finetune_trainer.recipe import Metric, Recipe
+from finetune_trainer.workspace import Workspace
+from tests.trainer.matrix import train as train_here
 from tests.trainer.processes import train
 from tests.trainer.recipes import PAIRS, recipe, workspace
 from tests.trainer.test_methods import disturb, load
 from tests.trainer.test_packing_gradients import distance
 from tests.trainer.test_resume import at_step, digest
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "preference" / "data"
 CPU = torch.device("cpu")
 ALONE = World(rank=0, size=1, device=CPU)
 
@@ -275,3 +279,30 @@ def test_a_pair_is_cut_to_its_length_and_no_further(first: int, second: int, len
     assert cut.length == min(pair.length, length)
     for before, after in zip(pair.documents, cut.documents, strict=True):
         assert after.length >= min(before.length, length // 2)
+
+
+def test_the_example_is_learned_from(tiny_model: Path, tmp_path: Path) -> None:
+    train_lines, held_out = (
+        [json.loads(line) for line in (EXAMPLE / name).read_text().splitlines()]
+        for name in ("train.jsonl", "validation.jsonl")
+    )
+    prompts = {line["prompt"] for line in train_lines}
+    assert not prompts & {line["prompt"] for line in held_out}
+    assert not {line["rejected"] for line in train_lines} & {line["rejected"] for line in held_out}
+    mean = {
+        key: np.mean([len(line[key]) for line in train_lines]) for key in ("chosen", "rejected")
+    }
+    assert mean["rejected"] == pytest.approx(mean["chosen"], rel=0.05)
+    made = workspace(
+        tmp_path,
+        tiny_model,
+        train_lines[:16],
+        **preference("DPO"),
+        dataset={"format": "PreferencePairs", "validationFraction": 0.25},
+        training={"maxSteps": 2, "warmupSteps": 0, "maxLength": 256, "tokensPerBatch": 1024},
+        evaluation={"metrics": ["Loss", "RewardAccuracy"]},
+    )
+    place = Workspace(tmp_path)
+    train_here(made, place, attempt=1)
+    tuned = json.loads(place.completion.read_text())["evaluation"]["tuned"]
+    assert set(tuned) == {"Loss", "RewardAccuracy"}
