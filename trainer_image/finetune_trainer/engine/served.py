@@ -70,7 +70,7 @@ def load_served(
         torch.manual_seed(recipe.training.seed)  # its head is that of the base before training
         plain = cast("PreTrainedModel", load_model(base, dtype, device, settings=settings))
         if recipe.method.prompt_tuning is None:
-            return cast("PeftModel", PeftModel.from_pretrained(plain, folder))
+            return PeftModel.from_pretrained(plain, folder)
         # PEFT's own would put one prompt before a row of several documents.
         prompted = METHODS[recipe.method.type].apply(plain, recipe)
         load_adapter(prompted, Path(folder))
