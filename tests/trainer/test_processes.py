@@ -55,7 +55,7 @@ def test_the_layout_of_a_step_changes_no_result(tiny_model: Path, tmp_path: Path
 @pytest.mark.parametrize("packing", [True, False], ids=["packed", "unpacked"])
 def test_loss_curve_of_two_is_that_of_one(tiny_model: Path, tmp_path: Path, packing: bool) -> None:
     training: dict[str, Any] = {
-        "training": {"maxSteps": 50, "packing": packing, "learningRate": 0.03}
+        "training": {"maxSteps": 50, "packing": packing, "learningRate": 0.01}
     }
     curves = []
     for processes in (1, 2):
