@@ -41,7 +41,7 @@ def test_an_optimizer_learns_and_goes_on_bit_by_bit(
     train(made, place, attempt=1)
     losses = [point.loss for point in MetricsLog(place.metrics).read() if point.loss]
     assert losses[-1] < losses[0] - 0.1
-    state = load_file(place.checkpoints / "step-00000008" / OPTIMIZER)
+    state = load_file(place.checkpoints / "step-00000008" / f"{OPTIMIZER}-1.safetensors")
     whole = _artifact(place)
     shutil.rmtree(place.output)
     shutil.rmtree(place.checkpoints / "step-00000008")
