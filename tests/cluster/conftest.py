@@ -8,6 +8,7 @@ and logs are printed; afterwards the namespace must go away, which it does while
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -97,6 +98,10 @@ def operator(cluster: dict[str, Any], images: Path) -> Kube:
     return Kube(OPERATOR_NAMESPACE)
 
 
+NUMBERS = itertools.count(1)
+"""Of the namespaces of this session."""
+
+
 class Departures:
     """Namespaces that are being deleted while other tests run."""
 
@@ -133,7 +138,8 @@ def bare(
 ) -> Iterator[Kube]:
     """An own namespace under the restricted profile, with or without an operator."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
-    kube = Kube(f"t-{name[:40].strip('-')}-{os.getpid()}")
+    # Numbered, because the cases of one test have the same name once it is cut.
+    kube = Kube(f"t-{name[:40].strip('-')}-{os.getpid()}-{next(NUMBERS)}")
     Kube("").apply(
         {
             "apiVersion": "v1",
