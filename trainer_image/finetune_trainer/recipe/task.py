@@ -22,7 +22,7 @@ class Task(StrEnum):
 
 
 class PreferenceLoss(StrEnum):
-    """What is learned from which replies people prefer: see tasks/dpo.py and tasks/kto.py."""
+    """What is learned from which replies people prefer: see objectives/dpo.py and kto.py."""
 
     DPO = "DPO"
     KTO = "KTO"
