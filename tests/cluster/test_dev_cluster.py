@@ -119,6 +119,25 @@ def test_nodes_come_go_and_fall_silent(second_cluster: None) -> None:
     assert not list(Path("/sys/fs/cgroup").glob(f"*/{NAME}/second*"))
 
 
+def weight(group: Path) -> int:
+    """Of the processors, among the groups beside it."""
+    (file,) = (path for name in ("cpu.shares", "cpu.weight") if (path := group / name).exists())
+    return int(file.read_text())
+
+
+def test_busy_pods_leave_the_api_server_its_processors(second_cluster: None) -> None:
+    (pods,) = (
+        node
+        for kind in ("cpu.shares", "cpu.weight")
+        for file in Path("/sys/fs/cgroup").glob(f"**/{NAME}/first/{kind}")
+        for node in [file.parent]
+    )
+    system = pods.parent / "system"
+    running = set((system / "cgroup.procs").read_text().split())
+    assert {str(process_id(name)) for name in ("etcd", "kube-apiserver")} <= running
+    assert weight(system) >= 10 * weight(pods)
+
+
 def test_an_external_cluster_gets_only_the_chosen_context(second_cluster: None) -> None:
     ours = report()["kubeconfig"]
     context = {"CLUSTER": "external", "CLUSTER_CONTEXT": "finetune-dev-test", "KUBECONFIG": ours}

@@ -93,6 +93,7 @@ def _lines(recipe: Recipe) -> list[tuple[str, str]]:
             f"{training.tokens_per_batch} tokens: {training.sequences_per_batch} sequences of"
             f" {training.max_length}",
         ),
+        ("exports", ", ".join(recipe.output.exports)),
         ("computed on", f"{compute.device}, {compute.world_size} process(es)"),
         ("recipe", recipe.digest()),
     ]

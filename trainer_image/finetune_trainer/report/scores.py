@@ -12,6 +12,7 @@ from finetune_trainer.recipe import Metric
 from finetune_trainer.report.answers import Answer, AnswersOfBoth
 
 _SAMPLES = 2000
+_DRAWN_AT_A_TIME = 100_000
 _SEED = 0
 
 
@@ -79,9 +80,13 @@ def gain(metric: Metric, both: ScoresOfBoth) -> Interval:
 def _resampled(rows: Rows) -> Rows:
     """Sums of as many examples, drawn with replacement, always the same ones; (samples, columns)"""
     generator = np.random.default_rng(_SEED)
-    # One resampling at a time: all at once would need gigabytes for many examples.
-    drawn = (generator.integers(len(rows), size=len(rows)) for _ in range(_SAMPLES))
-    return np.array([rows[chosen].sum(axis=0) for chosen in drawn])
+    # Some at a time: all at once would need gigabytes for many examples.
+    at_a_time = max(1, _DRAWN_AT_A_TIME // len(rows))
+    found = []
+    for done in range(0, _SAMPLES, at_a_time):
+        size = (min(at_a_time, _SAMPLES - done), len(rows))
+        found.append(rows[generator.integers(len(rows), size=size)].sum(axis=1))
+    return np.concatenate(found)
 
 
 def _between(measured: float, found: Rows) -> Interval:

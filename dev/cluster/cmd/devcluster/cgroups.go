@@ -36,36 +36,80 @@ func createNodeCgroups(node string) error {
 	}
 	for _, mount := range mounts {
 		for _, group := range []string{name, name + "/" + node, name + "/" + node + ".runtime"} {
-			directory := filepath.Join(mount, group)
-			if err := os.MkdirAll(directory, 0o755); err != nil {
-				return err
-			}
-			if err := inherit(directory); err != nil {
+			if err := createCgroup(filepath.Join(mount, group)); err != nil {
 				return err
 			}
 		}
-		if err := weigh(filepath.Join(mount, name)); err != nil {
+		if _, err := weigh(filepath.Join(mount, name+"/"+node+".runtime"), systemWeight); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// weights lets all pods together weigh as much as eight busy processes outside: as one of many, a cluster starves beside
-// any build. The files exist in the hierarchy of the processors only, in version 1 and version 2.
-var weights = map[string]string{"cpu.shares": "8192", "cpu.weight": "800"}
-
-func weigh(directory string) error {
-	for file, weight := range weights {
-		path := filepath.Join(directory, file)
-		if _, err := os.Stat(path); err != nil {
-			continue
+// joinSystemCgroup puts this process, and so all that it starts, into a group that pods cannot starve: without it an
+// API server beside eight busy trainers answered a request after 20 s.
+func joinSystemCgroup() error {
+	mounts, err := cgroupMounts()
+	if err != nil {
+		return err
+	}
+	for _, mount := range mounts {
+		whole, system := filepath.Join(mount, name), filepath.Join(mount, name, "system")
+		for _, directory := range []string{whole, system} {
+			if err := createCgroup(directory); err != nil {
+				return err
+			}
 		}
-		if err := os.WriteFile(path, []byte(weight), 0o644); err != nil {
+		if _, err := weigh(whole, clusterWeight); err != nil {
+			return err
+		}
+		weighed, err := weigh(system, systemWeight)
+		if err != nil {
+			return err
+		}
+		if !weighed {
+			continue // a hierarchy that says nothing about processors
+		}
+		if err := os.WriteFile(filepath.Join(system, "cgroup.procs"), []byte("0"), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func createCgroup(directory string) error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	return inherit(directory)
+}
+
+// A weight is a group's share of the processors by the file that sets it: of control groups version 1, and of
+// version 2.
+type weight map[string]string
+
+var (
+	// The whole cluster weighs as much as eight busy processes outside: as one of many, it starves beside any build.
+	clusterWeight = weight{"cpu.shares": "8192", "cpu.weight": "800"}
+	// In it, what runs the cluster weighs sixteen times as much as the pods of a node: it needs little, and soon.
+	systemWeight = weight{"cpu.shares": "16384", "cpu.weight": "1600"}
+)
+
+// weigh says whether the hierarchy is that of the processors.
+func weigh(directory string, chosen weight) (bool, error) {
+	found := false
+	for file, value := range chosen {
+		path := filepath.Join(directory, file)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		found = true
+		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+			return true, err
+		}
+	}
+	return found, nil
 }
 
 // inherit gives a new group what its parent has; in a fresh one nothing can run, or nothing can be limited.

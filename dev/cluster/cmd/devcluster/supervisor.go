@@ -49,7 +49,7 @@ type supervisor struct {
 
 // runSupervisor never returns normally: `down` kills it.
 func runSupervisor() error {
-	for _, step := range []func() error{isolateMounts, setUpNetwork} {
+	for _, step := range []func() error{joinSystemCgroup, isolateMounts, setUpNetwork} {
 		if err := step(); err != nil {
 			return err
 		}
