@@ -17,6 +17,8 @@ UV_VERSION := 0.13.9
 DEVCLUSTER := dev/cluster/devcluster
 CLUSTER_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2 nftables busybox-static
 IMAGE_PACKAGES := buildah skopeo mmdebstrap
+# A process of the trainer's tests takes up to 2 GB.
+TEST_PROCESSES ?= 2
 CODE := operator trainer_image tests bench dev dev/cluster/devcluster dev/cluster/images
 # Everything runs from the checkout; only what it needs is installed.
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/trainer_image
@@ -102,8 +104,10 @@ test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
 	$(PYTHON) -m pytest tests/unit $(PYTEST_ARGUMENTS)
 
 .PHONY: test-trainer
+# Of each process: several run at a time, and their models are tiny.
+test-trainer: export OMP_NUM_THREADS ?= 1
 test-trainer: venv ## Run the trainer's tests: real training on the CPU
-	$(PYTHON) -m pytest tests/trainer $(PYTEST_ARGUMENTS)
+	$(PYTHON) -m pytest tests/trainer --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(PYTEST_ARGUMENTS)
 
 .PHONY: matrix
 matrix: venv ## Try every combination of choices on small models; goes on where it was stopped
@@ -130,8 +134,11 @@ bench-exports: venv ## Compare every export of SmolLM2 with PyTorch on 50 prompt
 	$(PYTHON) -m bench.exports --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: test-cluster
-test-cluster: images ## Run the tests on a real cluster
-	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster $(PYTEST_ARGUMENTS)
+test-cluster: images ## Run the tests on a real cluster, first those that bear others beside them
+	@# pytest ends with 5 where PYTEST_ARGUMENTS choose none of a kind.
+	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "not exclusive" \
+		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGUMENTS) || test $$? = 5
+	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m exclusive $(PYTEST_ARGUMENTS) || test $$? = 5
 
 .PHONY: generate
 generate: venv ## Write again what is generated: CRDs, their chart templates, reference, bad inputs

@@ -4,6 +4,9 @@ Run inside the cluster's network namespace: `dev/cluster/devcluster exec -- pyte
 (`make test` does). The operator is installed once by Helm, as a user does it. Every test gets its
 own namespace, which enforces the restricted Pod Security profile; on failure its objects, events
 and logs are printed; afterwards the namespace must go away, which it does while the next test runs.
+
+Most tests only wait for pods, so that several processes can run them; those marked `exclusive` do
+not bear others beside them.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.cluster.kube import Kube, KubectlError
 
@@ -32,13 +36,17 @@ failed = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "alone: takes the operator away; runs before all others")
-    config.addinivalue_line("markers", "last: judges the whole run; runs after all others")
+    for marker in (
+        "exclusive: takes nodes, registry or operator from others; beside it no other test runs",
+        "first: runs before all others that are exclusive",
+        "last: judges the whole run; runs after all others",
+    ):
+        config.addinivalue_line("markers", marker)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
-        return bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("alone"))
+        return bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first"))
 
     items.sort(key=place)
 
@@ -94,7 +102,8 @@ def install(images: Path, *more: str) -> str:
 @pytest.fixture(scope="session")
 def operator(cluster: dict[str, Any], images: Path) -> Kube:
     """The operator, installed by Helm and ready; kubectl in its namespace."""
-    install(images)
+    with FileLock(images.with_suffix(".lock"), timeout=300):  # of all processes that test
+        install(images)
     return Kube(OPERATOR_NAMESPACE)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.conftest import OPERATOR_NAMESPACE, Departures
 from tests.cluster.kube import Kube
 
-pytestmark = pytest.mark.last
+pytestmark = [pytest.mark.exclusive, pytest.mark.last]
 
 ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:finetune-operator"
 

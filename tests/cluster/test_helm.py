@@ -1,6 +1,6 @@
 """The chart on a real cluster: what an upgrade, an uninstall and a second install leave alone.
 
-Runs first of the cluster tests, while no other test needs the operator.
+Runs before the other tests that are exclusive: nothing waits for the operator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.conftest import OPERATOR_NAMESPACE, helm, install
 from tests.cluster.kube import Kube, condition
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.exclusive, pytest.mark.first]
 
 
 def waiting_job(name: str) -> dict[str, object]:

@@ -23,6 +23,8 @@ from tests.cluster.simulation.api import Api
 from tests.cluster.simulation.node import SimulatedNode
 from tests.unit.publishing.builders import ADAPTER, job
 
+pytestmark = pytest.mark.exclusive
+
 CRDS = Path(__file__).parents[3] / "shared/kaito"
 
 JOB = job(

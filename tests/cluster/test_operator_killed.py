@@ -15,11 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.proxy import Moment, Write
 from tests.cluster.simulation.world import World, world
+
+pytestmark = pytest.mark.exclusive
 
 ATTEMPTS = 3
 JOBS = 5

@@ -20,6 +20,8 @@ from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.world import World, world
 
+pytestmark = pytest.mark.exclusive
+
 AUDIENCE = "finetune-operator"
 
 

@@ -6,10 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.world import World, world
+
+pytestmark = pytest.mark.exclusive
 
 TRAINING_SECONDS = 3.0
 TWO_NODES = {

@@ -18,7 +18,7 @@ from finetune_trainer.oci.registry import Registry
 from tests.cluster.kube import Object
 from tests.cluster.tiny_model import write_tiny_model
 
-STEPS = 300
+STEPS = 160
 INTERVAL = 20
 """Steps between checkpoints."""
 
@@ -86,7 +86,7 @@ def finetune_job(
             "training": {
                 "maxSteps": STEPS,
                 "maxLength": 64,
-                "tokensPerBatch": 512,
+                "tokensPerBatch": 256,
                 "learningRate": "1e-2",
                 "precision": "FP32",
             },
@@ -95,6 +95,7 @@ def finetune_job(
                 "podTemplate": {"resources": {"requests": {"cpu": "50m", "memory": "256Mi"}}},
             },
             "checkpoint": {"intervalSteps": INTERVAL, "volumeClaim": {"size": "1Gi"}},
+            "evaluation": {"metrics": ["Loss"]},
             "output": {"storageUri": f"oci://{sources.registry}/resilience/{namespace}-{name}:v1"},
         },
     }

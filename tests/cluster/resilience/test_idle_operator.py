@@ -18,6 +18,8 @@ from tests.cluster.kube import Kube, Object
 from tests.cluster.resilience.audit import READS, AuditLog, Event, resource
 from tests.cluster.resilience.jobs import STEPS, Sources, finetune_job
 
+pytestmark = pytest.mark.exclusive
+
 JOBS = 100
 RESYNC_SECONDS = 15
 MEMORY_LIMIT = 120 * 1024 * 1024

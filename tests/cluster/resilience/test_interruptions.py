@@ -29,6 +29,8 @@ from tests.cluster.resilience.jobs import (
 from tests.cluster.resilience.machine import Container, kubelet_stopped
 from tests.cluster.resilience.trainer_log import TrainerLog, running_pod
 
+pytestmark = pytest.mark.exclusive
+
 ENDS_WITHIN = 420
 """Seconds until a job is over: all of them share the processors of one machine."""
 

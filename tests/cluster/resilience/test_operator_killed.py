@@ -5,11 +5,15 @@ Every other moment, with simulated pods: tests/cluster/test_operator_killed.py.
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cluster.conftest import OPERATOR_NAMESPACE
 from tests.cluster.kube import Kube, Object
 from tests.cluster.resilience.jobs import Sources, finetune_job
 from tests.cluster.resilience.machine import Container
 from tests.cluster.resilience.trainer_log import TrainerLog, running_pod
+
+pytestmark = pytest.mark.exclusive
 
 ENDS_WITHIN = 420
 SELECTOR = "app.kubernetes.io/name=finetune-operator"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.kube import Kube, condition, is_true
 from tests.cluster.resilience.jobs import Sources, finetune_job, weights
 from tests.cluster.resilience.machine import registry_stopped
 from tests.cluster.resilience.trainer_log import TrainerLog
+
+pytestmark = pytest.mark.exclusive
 
 
 def test_publishing_waits_for_the_registry(kube: Kube, sources: Sources, tmp_path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
+
 from tests.cluster.kube import Kube, Object
 from tests.cluster.resilience.jobs import STEPS, TWO_NODES, Sources, finetune_job, merged
 from tests.cluster.resilience.trainer_log import TrainerLog, running_pod
+
+pytestmark = pytest.mark.exclusive
 
 ENDS_WITHIN = 420
 
