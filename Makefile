@@ -17,8 +17,8 @@ UV_VERSION := 0.13.9
 DEVCLUSTER := dev/cluster/devcluster
 CLUSTER_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2 nftables busybox-static
 IMAGE_PACKAGES := buildah skopeo mmdebstrap
-# A process of the trainer's tests takes up to 2 GB.
-TEST_PROCESSES ?= 2
+# Tests at a time: more than processors, because they wait for a third of their time; up to 2 GB each.
+TEST_PROCESSES ?= 3
 CODE := operator trainer_image tests bench dev dev/cluster/devcluster dev/cluster/images
 # Everything runs from the checkout; only what it needs is installed.
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/trainer_image
@@ -101,7 +101,7 @@ test: ## Run all tests, and print how long each part takes
 
 .PHONY: test-unit
 test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
-	$(PYTHON) -m pytest tests/unit $(PYTEST_ARGUMENTS)
+	$(PYTHON) -m pytest tests/unit --numprocesses=$(TEST_PROCESSES) $(PYTEST_ARGUMENTS)
 
 .PHONY: test-trainer
 # Of each process: several run at a time, and their models are tiny.
