@@ -16,7 +16,17 @@ from finetune_trainer.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 _TRAINER = Path(finetune_trainer.__file__).parent
-_CODE = ("data", "engine", "methods", "tasks", "evaluate.py", "metrics.py")
+_CODE = (
+    "answer_metrics.py",
+    "data",
+    "engine",
+    "evaluate.py",
+    "heads.py",
+    "methods",
+    "metrics.py",
+    "objectives",
+    "tasks",
+)
 """Of the trainer: what can change a number. Serving, fetching, publishing and reports cannot."""
 _LIBRARIES = ("torch", "transformers", "peft", "deepspeed", "bitsandbytes")
 _COMMITTED = ("bench", "examples", "operator", "trainer_image")

@@ -165,9 +165,9 @@ class Cell:
                 "optimizer": self.optimizer,
             },
             "checkpoint": {"intervalSteps": 2, "keep": 2},
-            # What is forgotten is measured alike for every task; here it would take most of the time.
+            # What is forgotten is measured alike for every task, and would take most of the time.
             "evaluation": {
-                "metrics": [each for each in TASK_METRICS[task] if each is not Metric.GENERAL_LOSS]
+                "metrics": [name for name in TASK_METRICS[task] if name is not Metric.GENERAL_LOSS]
             },
         }
 
