@@ -1,0 +1,60 @@
+"""What is shown while training goes on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from finetune_trainer.manifest import (
+    Progress,
+    Stage,
+)
+from tests.unit.domain.in_memory import InMemory
+from tests.unit.domain.lifecycle.looks import report
+
+
+def test_progress_is_shown_but_not_too_often() -> None:
+    world = InMemory()
+    world.to_training()
+    world.now += timedelta(seconds=11)
+    world.progress = report(420)
+    world.settle()
+    shown = world.job.status.progress
+    assert shown is not None
+    assert (shown.steps, shown.percentage, shown.loss) == ("420/1800", 23, "1.312")
+    assert (shown.remaining, shown.tokens_per_second) == ("1h38m", 15100)
+    world.now += timedelta(seconds=4)
+    world.progress = report(430)
+    decision = world.reconcile()
+    assert world.job.status.progress == shown
+    assert decision.requeue_after == 6
+    world.now += timedelta(seconds=6)
+    world.reconcile()
+    assert world.job.status.progress is not None
+    assert world.job.status.progress.step == 430
+
+
+@pytest.mark.parametrize("code", [1, 11, 13])
+def test_no_time_is_promised_when_nothing_trains(code: int) -> None:
+    world = InMemory()
+    pod = world.to_training()
+    world.now += timedelta(seconds=11)
+    world.progress = report(420)
+    world.settle()
+    world.end(pod, code)
+    world.settle()
+    shown = world.job.status.progress
+    assert shown is not None
+    assert (shown.steps, shown.remaining) == ("420/1800", None)
+
+
+@pytest.mark.parametrize("late", [report(1000, attempt=2), report(0, stage=Stage.LOADING)])
+def test_progress_of_another_attempt_or_of_loading_is_not_shown(late: Progress) -> None:
+    world = InMemory()
+    world.to_training()
+    world.now += timedelta(seconds=60)
+    world.progress = late
+    world.settle()
+    assert world.job.status.progress is not None
+    assert world.job.status.progress.steps == "0/300"
