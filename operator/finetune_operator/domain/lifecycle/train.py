@@ -81,25 +81,33 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     """The pods of a running attempt: where they are, what holds them up, how far they are."""
     placed = [pod for pod in pods if pod.node]
     all_placed = len(placed) == job.parallelism
-    running = [pod for pod in pods if any(each.running for each in pod.containers)]
+    started = [pod for pod in pods if _has_started(pod)]
     found = explain(work.seen, job)
     if all_placed:
         work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
     elif found is not None:
         work.set(ConditionType.NODES_READY, False, found.reason, found.message)
     if found is not None:
-        phase = Phase.TRAINING if len(running) == job.parallelism else Phase.QUEUED
+        phase = Phase.TRAINING if len(started) == job.parallelism else Phase.QUEUED
         work.goes_on(phase, found.reason, found.message)
-    elif len(running) == job.parallelism or any(pod.over for pod in pods):
+    elif len(started) == job.parallelism or any(pod.over for pod in pods):
         work.goes_on(Phase.TRAINING, Reason.TRAINING, f"attempt {job.number} is running")
     else:
         work.goes_on(Phase.QUEUED, Reason.STARTING, f"attempt {job.number} is starting")
-    if found is not None or len(running) < job.parallelism:
+    if found is not None or len(started) < job.parallelism:
         work.again(WATCHED_SECONDS)
     if not all_placed:
         _give_turn_back(work, job)
     _free_lost_nodes(work, pods)
     _show_progress(work, job)
+
+
+def _has_started(pod: Pod) -> bool:
+    """A container that has ended counts, too: the pod is said to be over a moment later."""
+    return any(
+        each.running or (each.name == TRAIN and each.exit_code is not None)
+        for each in pod.containers
+    )
 
 
 def _give_turn_back(work: Work, job: BatchJob) -> None:

@@ -6,12 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_trainer.manifest import (
-    Progress,
-    Stage,
-)
+from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_trainer.manifest import Progress, Stage
 from tests.unit.domain.in_memory import InMemory
-from tests.unit.domain.lifecycle.looks import report
+from tests.unit.domain.lifecycle.looks import condition, report
 
 
 def test_progress_is_shown_but_not_too_often() -> None:
@@ -58,3 +57,14 @@ def test_progress_of_another_attempt_or_of_loading_is_not_shown(late: Progress) 
     world.settle()
     assert world.job.status.progress is not None
     assert world.job.status.progress.steps == "0/300"
+
+
+def test_a_trainer_that_has_just_ended_is_not_said_to_be_starting() -> None:
+    world = InMemory()
+    pod = world.to_training()
+    # The kubelet tells of the container's end first, and of the pod's a moment later.
+    (state,) = pod["status"]["containerStatuses"]
+    state["state"] = {"terminated": {"exitCode": 0, "message": ""}}
+    world.settle()
+    assert world.job.status.phase is Phase.TRAINING
+    assert condition(world, ConditionType.RECONCILING)[1] == "Training"
