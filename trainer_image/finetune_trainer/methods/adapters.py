@@ -1,6 +1,7 @@
 """What all methods share whose result is an adapter in PEFT's format."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,7 @@ _PRESETS = {TargetModulesPreset.ALL_LINEAR: "all-linear"}
 """PEFT's words: every linear module but the output head, fused (qkv_proj) or not."""
 
 
-class Adapter:
+class Adapter(ABC):
     """The base model stays as it is; the adapter is the artifact. The base of such methods."""
 
     kind = ArtifactKind.ADAPTER
@@ -37,9 +38,9 @@ class Adapter:
     def load_dtype(self, precision: Precision) -> torch.dtype:
         return torch.bfloat16 if precision is Precision.BF16 else torch.float32
 
+    @abstractmethod
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         """PEFT's settings for this recipe."""
-        raise NotImplementedError
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         _refuse_unknown_targets(model, recipe)
@@ -52,8 +53,8 @@ class Adapter:
     def rates(self, model: torch.nn.Module, recipe: Recipe) -> dict[str, float]:
         return {}
 
-    def finish(self, model: torch.nn.Module, published: torch.dtype) -> None:
-        pass
+    def finish(self, model: torch.nn.Module, published: torch.dtype) -> None:  # noqa: B027
+        """Most methods have nothing left to do."""
 
     def save(
         self, model: torch.nn.Module, recipe: Recipe, directory: Path, published: torch.dtype
