@@ -42,9 +42,10 @@ class Pair:
         outcomes = [workspace / _OUTCOME.format(rank=rank) for rank in range(len(self.processes))]
         deadline = time.monotonic() + TIMEOUT
         while not all(each.exists() for each in outcomes):
-            assert time.monotonic() < deadline, [
-                each.read_text() for each in outcomes if each.exists()
-            ]
+            if said := _said(outcomes):
+                self.end()  # the other waits for this one
+                raise AssertionError(said)
+            assert time.monotonic() < deadline
             assert all(each.is_alive() for each in self.processes)
             time.sleep(0.02)
         assert not _said(outcomes), _said(outcomes)

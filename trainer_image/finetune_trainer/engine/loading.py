@@ -61,7 +61,7 @@ def load_model(
     default = choose_attention(device, dtype) if generates else "sdpa"
     config = base.configured(settings or {})
     spared = None
-    if not generates:
+    if not generates and quantization is not QuantizationType.NONE:
         with torch.device("meta"):
             spared = [*head_modules(factory.from_config(config)), rf".*\.{POOLER}"]
     model, found = factory.from_pretrained(
@@ -78,6 +78,8 @@ def load_model(
         # A head for other classes is replaced.
         ignore_mismatched_sizes=not generates,
     )
+    if in_shares:
+        _save_as_loaded(model)
     compute_alike(model)
     model.requires_grad_(False)
     if not generates:
@@ -86,6 +88,12 @@ def load_model(
         for name in drawn:
             model.get_parameter(name).requires_grad_(True)
     return cast("torch.nn.Module", model)
+
+
+def _save_as_loaded(model: Any) -> None:
+    """Forget the renamings of tensors that did not apply, which transformers does unless weights
+    are loaded in shares: saving would carry them out the other way round."""
+    model._weight_conversions = [each for each in model._weight_conversions if each.was_used()]
 
 
 def published_dtype(base: BaseModel) -> torch.dtype:

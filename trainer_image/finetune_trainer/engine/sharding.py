@@ -65,6 +65,14 @@ class Sharding:
                 yield
         finally:
             engine.destroy()
+            _forget_hooks(model)
+
+
+def _forget_hooks(model: torch.nn.Module) -> None:
+    """What `destroy` leaves: a copy of a module, as PEFT makes of a head, would call the original's."""
+    for module in model.modules():
+        for name in ("pre_bwd_fn", "post_bwd_fn"):
+            vars(module).pop(name, None)
 
 
 @contextlib.contextmanager
@@ -203,6 +211,7 @@ class SharedMoments:
             if sharded_weights
             else zero.single_partition_of_fp32_groups
         )
+        self._link()
 
     @classmethod
     def of_optimizer(cls, optimizer: torch.optim.Optimizer) -> Self | None:
@@ -246,6 +255,11 @@ class SharedMoments:
             return
         for flat in self._flat:
             self._state[flat][key] = torch.zeros_like(flat)
+        self._link()
+
+    def _link(self) -> None:
+        """Let each parameter know its part of a flat share: DeepSpeed does so after the first step
+        of the first group of parameters, when nothing is known of the others."""
         if hasattr(self._zero, "_lazy_init_hp_params_optimizer_state"):
             self._zero._hp_optimizer_states_linked = False
             self._zero._lazy_init_hp_params_optimizer_state()
