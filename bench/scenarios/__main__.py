@@ -14,11 +14,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from bench.scenarios.identity import ROOT
+from bench.scenarios.identity import ROOT, provenance
 from bench.scenarios.job import Inputs
 from bench.scenarios.measure import Prepared, RunFailed, measure
 from bench.scenarios.page import page
-from bench.scenarios.result import Results
+from bench.scenarios.result import Broken, Results
 from bench.scenarios.table import SCENARIOS, Scenario, all_runs
 
 BUILD = ROOT / "build" / "scenarios"
@@ -59,7 +59,12 @@ def main() -> int:
         try:
             result = measure(prepared, arguments.threads)
         except RunFailed as error:
-            print(f"  failed: {error}", file=sys.stderr)
+            print(f"  failed: {error}; see {work}", file=sys.stderr)
+            said = str(error).replace(str(ROOT), ".")
+            measured_with = provenance(arguments.threads)
+            results.put(
+                run.name, Broken(digest=prepared.digest, provenance=measured_with, error=said)
+            )
             failed += 1
             continue
         results.put(run.name, result)
@@ -68,7 +73,7 @@ def main() -> int:
         said = ", ".join(f"{name} {a:g} → {b:g}" for name, (a, b) in result.metrics.items())
         print(f"  {said or result.steps} in {result.seconds:.0f} s", file=sys.stderr, flush=True)
     if not arguments.list:
-        PAGE.write_text(page(results.found), encoding="utf-8")
+        PAGE.write_text(page(results.found, results.broken), encoding="utf-8")
     return failed
 
 

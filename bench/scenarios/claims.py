@@ -1,6 +1,6 @@
 """What the founding table says of each cell, and what was measured of it. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,9 +55,15 @@ def certain(result: Result) -> bool:
     return bool(result.gains) and all(bounds.low > 0 for bounds in result.gains.values())
 
 
-def of_quality(row: str, column: str, found: Found) -> Cell:
-    """Whether every example of a row gets better by a method, or the same by a strategy."""
+def of_quality(row: str, column: str, found: Found, broken: Collection[str] = ()) -> Cell:
+    """Whether every example of a row gets better by a method, or the same by a strategy.
+
+    Args:
+        broken: the runs that ended with an error.
+    """
     scenarios = [each for each in SCENARIOS if each.row == row]
+    if count := sum(run.name in broken for each in scenarios for run in _runs_of(each, column)):
+        return Cell(True, Verdict.FAILS, f"{_runs(count)} ended with an error")
     if strategy := STRATEGIES.get(column):
         distances = [of_parity(each, strategy, found) for each in scenarios]
         known = [each for each in distances if each is not None]
@@ -67,20 +73,26 @@ def of_quality(row: str, column: str, found: Found) -> Cell:
     return Cell(True, held([certain(each) for each in results]), _runs(len(results)))
 
 
+def _runs_of(scenario: Scenario, column: str) -> list[Run]:
+    if strategy := STRATEGIES.get(column):
+        return [run for run in parity(scenario) if run.strategy == strategy]
+    return [run for run in quality(scenario) if run.column == column]
+
+
 def of_column(scenario: Scenario, column: str, found: Found) -> list[Result]:
     """The runs of a cell that are measured, by seed."""
-    names = [run.name for run in quality(scenario) if run.column == column]
+    names = [run.name for run in _runs_of(scenario, column)]
     return [found[name] for name in sorted(names) if name in found]
 
 
 def of_parity(scenario: Scenario, strategy: str, found: Found) -> float | None:
     """The largest difference of a step's loss between one process and two under a strategy."""
-    runs = parity(scenario)
-    alone = found.get(runs[0].name)
-    shared = next((found.get(run.name) for run in runs if run.strategy == strategy), None)
-    if not alone or not shared:
+    alone, *others = parity(scenario)
+    first = found.get(alone.name)
+    shared = next((found.get(run.name) for run in others if run.strategy == strategy), None)
+    if not first or not shared:
         return None
-    return max(abs(a - b) for a, b in zip(alone.losses, shared.losses, strict=True))
+    return max(abs(a - b) for a, b in zip(first.losses, shared.losses, strict=True))
 
 
 def share_of_full(scenario: Scenario, column: str, found: Found) -> float | None:
@@ -192,10 +204,10 @@ def _runs(count: int) -> str:
     return f"{count} run{'s' if count > 1 else ''}" if count else ""
 
 
-def table(found: Found) -> Iterator[tuple[str, list[Cell]]]:
+def table(found: Found, broken: Collection[str] = ()) -> Iterator[tuple[str, list[Cell]]]:
     """The founding table, row by row."""
     for row in dict.fromkeys(each.row for each in SCENARIOS):
-        yield row, [of_quality(row, column, found) for column in CLAIMED]
+        yield row, [of_quality(row, column, found, broken) for column in CLAIMED]
     for resource in RESOURCES:
         yield resource.row, [of_resource(resource, column, found) for column in CLAIMED]
     yield SHARED_ROW, [of_sharing(column, found) for column in CLAIMED]

@@ -28,7 +28,7 @@ _Command = tuple[list[str], dict[str, str]]
 
 
 class RunFailed(Exception):  # noqa: N818 - how it ended
-    """The training ended with anything but 0; its log says why."""
+    """The training ended with anything but 0: what it said last."""
 
 
 class Prepared:
@@ -60,7 +60,7 @@ def measure(prepared: Prepared, threads: int) -> Result:
         threads: of all its processes together.
 
     Raises:
-        RunFailed: with where its log lies.
+        RunFailed: its log lies in `work`.
     """
     run, work = prepared.run, prepared.work
     workspace = Workspace(work / "workspace")
@@ -149,7 +149,7 @@ def _carry_out(commands: Sequence[_Command], workspace: Workspace, work: Path) -
                     each.wait()
     if any(codes):
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        raise RunFailed(f"ended with {codes}: {' '.join(last)}; see {work}")
+        raise RunFailed(f"ended with {codes}: {' '.join(last)}")
     return watch
 
 

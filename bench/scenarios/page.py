@@ -1,6 +1,6 @@
 """docs/scenarios.md from the results. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bench.scenarios.claims import (
     LESS,
@@ -16,7 +16,7 @@ from bench.scenarios.claims import (
     shared,
     table,
 )
-from bench.scenarios.result import Result
+from bench.scenarios.result import Broken, Result
 from bench.scenarios.table import (
     CLAIMED,
     COLUMNS,
@@ -54,11 +54,12 @@ most {LESS:g} of the reference is taken in every example. A claim that fails is 
 """
 
 
-def page(found: Found) -> str:
+def page(found: Found, broken: Mapping[str, Broken]) -> str:
     """The whole page."""
     parts = [
         _INTRODUCTION,
-        _founding_table(found),
+        _founding_table(found, broken),
+        _broken(broken),
         _full(found),
         *(_scenario(each, found) for each in SCENARIOS),
         _parity(found),
@@ -69,8 +70,8 @@ def page(found: Found) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _founding_table(found: Found) -> str:
-    rows = [[row, *(_shown(cell) for cell in cells)] for row, cells in table(found)]
+def _founding_table(found: Found, broken: Mapping[str, Broken]) -> str:
+    rows = [[row, *(_shown(cell) for cell in cells)] for row, cells in table(found, broken)]
     return "\n".join(
         [
             "## The table",
@@ -82,6 +83,14 @@ def _founding_table(found: Found) -> str:
             "",
         ]
     )
+
+
+def _broken(broken: Mapping[str, Broken]) -> str:
+    if not broken:
+        return ""
+    rows = [[name, f"`{each.error}`", each.provenance.commit] for name, each in broken.items()]
+    head = ["ended with an error", "", "commit"]
+    return "\n".join([*_markdown(head, rows), ""])
 
 
 def _shown(cell: Cell) -> str:

@@ -61,21 +61,38 @@ class Result(Frozen):
     """Of each step; kept of short runs only."""
 
 
+class Broken(Frozen):
+    """A run that ended with an error."""
+
+    digest: str
+    provenance: Provenance
+    error: str
+    """One line."""
+
+
 class Results:
     """A JSON file of results by the run's name, written after each."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         content = json.loads(path.read_bytes()) if path.exists() else {}
-        self._found = {name: Result.model_validate(each) for name, each in content.items()}
+        self._all = {
+            name: (Broken if "error" in each else Result).model_validate(each)
+            for name, each in content.items()
+        }
 
     @property
     def found(self) -> Mapping[str, Result]:
         """By the name of the run."""
-        return self._found
+        return {name: each for name, each in self._all.items() if isinstance(each, Result)}
 
-    def put(self, name: str, result: Result) -> None:
-        self._found[name] = result
-        ordered = {each: self._found[each].model_dump(mode="json") for each in sorted(self._found)}
+    @property
+    def broken(self) -> Mapping[str, Broken]:
+        """By the name of the run."""
+        return {name: each for name, each in self._all.items() if isinstance(each, Broken)}
+
+    def put(self, name: str, result: Result | Broken) -> None:
+        self._all[name] = result
+        ordered = {each: self._all[each].model_dump(mode="json") for each in sorted(self._all)}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(self._path, json.dumps(ordered, indent=1).encode() + b"\n")

@@ -14,7 +14,7 @@ from bench.scenarios.gains import gain
 from bench.scenarios.identity import ROOT
 from bench.scenarios.job import Inputs, changed
 from bench.scenarios.page import page
-from bench.scenarios.result import Bounds, Provenance, Result, Results
+from bench.scenarios.result import Bounds, Broken, Provenance, Result, Results
 from bench.scenarios.table import (
     CHATBOTS,
     CLAIMED,
@@ -181,7 +181,7 @@ def test_a_failed_claim_is_shown_as_failed() -> None:
     found = {
         Run("chat", "LoRA").name: result(gains={"base": Bounds(value=0.1, low=-0.1, high=0.3)})
     }
-    text = page(found)
+    text = page(found, {})
     assert "yes: **fails**" in text
     assert "| **no** |" in text
 
@@ -196,5 +196,20 @@ def test_results_survive_the_process(tmp_path: Path) -> None:
     }
 
 
+def test_a_run_that_ended_with_an_error_is_shown_as_failed(tmp_path: Path) -> None:
+    alone, zero2, _ = parity(CHAT)
+    results = Results(tmp_path / "scenarios.json")
+    results.put(alone.name, result(losses=[1.0]))
+    results.put(zero2.name, Broken(digest="d", provenance=PROVENANCE, error="out of luck"))
+    again = Results(tmp_path / "scenarios.json")
+    text = page(again.found, again.broken)
+    assert "yes: **fails**, 1 run ended with an error" in text
+    assert f"| {zero2.name} | `out of luck` | c |" in text
+    again.put(zero2.name, result(losses=[1.0]))
+    assert not again.broken
+    assert of_quality(CHATBOTS, "DeepSpeed", again.found).verdict is Verdict.HOLDS
+
+
 def test_the_page_is_what_the_results_say() -> None:
-    assert PAGE.read_text() == page(Results(RESULTS).found), "make it again: make scenarios"
+    results = Results(RESULTS)
+    assert PAGE.read_text() == page(results.found, results.broken), "make it again: make scenarios"
