@@ -69,7 +69,7 @@ class Sharding:
 
 
 def _forget_hooks(model: torch.nn.Module) -> None:
-    """What `destroy` leaves: a copy of a module, as of a head by PEFT, would call the original's."""
+    """What `destroy` leaves: a copy, as PEFT makes of a head, would call the original's."""
     for module in model.modules():
         for name in ("pre_bwd_fn", "post_bwd_fn"):
             vars(module).pop(name, None)
