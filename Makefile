@@ -94,11 +94,10 @@ tools: packages ## Make .venv and the cluster's programs; Go compiles while whee
 .PHONY: test
 test: ## Run all tests, and print how long each part takes
 	@dev/stage tools $(MAKE) --no-print-directory tools
-	@dev/stage test-unit $(MAKE) --no-print-directory test-unit
+	@dev/stage unit $(MAKE) --no-print-directory test-unit
+	@dev/stage trainer $(MAKE) --no-print-directory test-trainer
 	@dev/stage images $(MAKE) --no-print-directory images
-	@dev/stage test-cluster-shared $(MAKE) --no-print-directory test-cluster-shared
-	@# The last tests of the cluster run one by one, and wait more than they compute.
-	@MAKE="$(MAKE)" dev/beside test-trainer test-cluster-exclusive
+	@dev/stage cluster $(MAKE) --no-print-directory test-cluster
 
 .PHONY: test-unit
 test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
@@ -135,17 +134,10 @@ bench-exports: venv ## Compare every export of SmolLM2 with PyTorch on 50 prompt
 	$(PYTHON) -m bench.exports --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: test-cluster
-test-cluster: ## Run the tests on a real cluster, first those that bear others beside them
-	@$(MAKE) --no-print-directory test-cluster-shared
-	@$(MAKE) --no-print-directory test-cluster-exclusive
-
-.PHONY: test-cluster-shared test-cluster-exclusive
-test-cluster-shared: images
+test-cluster: images ## Run the tests on a real cluster, first those that bear others beside them
 	@# pytest ends with 5 where PYTEST_ARGUMENTS choose none of a kind.
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "not exclusive" \
 		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGUMENTS) || test $$? = 5
-
-test-cluster-exclusive: images
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m exclusive $(PYTEST_ARGUMENTS) || test $$? = 5
 
 .PHONY: generate
