@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from finetune_trainer.data.chat_template import ChatTemplate
 from finetune_trainer.data.dataset import load_dataset
-from finetune_trainer.data.examples import TokensExample, limit
+from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.formats import (
     AlpacaLine,
     ColumnValues,
@@ -259,8 +259,15 @@ def test_templates_that_cannot_be_followed_are_refused(
     )
 
 
-def test_answers_beyond_the_length_are_counted() -> None:
-    examples = [TokensExample(np.arange(10), np.arange(10) >= start) for start in (2, 6, 9)]
-    limited = limit(examples, 8)
-    assert [example.length for example in limited.examples] == [8, 8]
-    assert (limited.truncated, limited.dropped) == (3, 1)
+def test_answers_beyond_the_length_are_counted(smollm2: Path, tmp_path: Path) -> None:
+    long = "word " * 40
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    cut = [turns[0], turns[1] | {"content": long}]
+    lost = [turns[0] | {"content": long}, turns[1]]
+    lines = [{"messages": each} for each in (turns, cut, lost, turns)]
+    made = workspace(tmp_path, smollm2, lines, training={"maxLength": 48})
+    train = load_dataset(made, Workspace(tmp_path), FAMILIES["SmolLM2"].tokenizer(smollm2)).train
+    assert [length == 48 for length in train.lengths] == [False, True, False]
+    assert (train.truncated, train.dropped, train.duplicates) == (2, 1, 1)
+    assert len(train.lengths_before) == 4
+    assert train.targets == sum(each.targets for each in train.examples)

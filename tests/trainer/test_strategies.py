@@ -11,12 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from finetune_trainer.recipe import Strategy
+from finetune_trainer.heads import HEADS, Head
+from finetune_trainer.manifest import CompletionManifest
+from finetune_trainer.recipe import Strategy, Task
 from finetune_trainer.workspace import Workspace
 from tests.trainer import matrix, pair
 from tests.trainer.matrix import TASK_DATA
 from tests.trainer.pair import Pair
-from tests.trainer.recipes import CONVERSATIONS, workspace
+from tests.trainer.recipes import CONVERSATIONS, PAIRS, workspace
 from tests.trainer.tiny_models import write_encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")
@@ -38,23 +40,28 @@ class Case:
     method: Mapping[str, Any]
     task: str = "Chat"
     lines: Sequence[object] = field(default_factory=lambda: CONVERSATIONS)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def encoder(self) -> bool:
-        return self.task != "Chat"
+        return HEADS[Task(self.task)] is not Head.CAUSAL_LM
 
 
-def classification(method: Mapping[str, Any], task: str) -> Case:
-    return Case(method, task, TASK_DATA[task])
+def of_task(method: Mapping[str, Any], task: str, **changes: Any) -> Case:
+    return Case(method, task, TASK_DATA[task], changes)
 
 
 CASES = {
     "LoRA": Case(LORA),
     "DoRA": Case(DORA),
     "Full": Case(FULL),
-    "LoRA, tokens": classification(LORA, "TokenClassification"),
-    "LoRA, texts": classification(LORA, "TextClassification"),
-    "Full, texts": classification(FULL, "TextClassification"),
+    "LoRA, tokens": of_task(LORA, "TokenClassification"),
+    "LoRA, texts": of_task(LORA, "TextClassification"),
+    "Full, texts": of_task(FULL, "TextClassification"),
+    "LoRA, answers": of_task(
+        LORA, "QuestionAnswering", evaluation={"metrics": ["Loss", "ExactMatch", "F1"]}
+    ),
+    "LoRA, DPO": Case(LORA, "Preference", PAIRS, {"preference": {"loss": "DPO", "beta": 0.3}}),
 }
 BETA = 0.9
 """Of AdamW's first moment."""
@@ -92,6 +99,7 @@ def alone(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Alone:
 
 def settings(case: Case, processes: int, strategy: str = "DataParallel") -> dict[str, Any]:
     return {
+        **case.changes,
         "task": case.task,
         "method": case.method,
         "training": {
@@ -113,9 +121,12 @@ def one_process(root: Path, alone: Alone, name: str, **changes: Any) -> None:
     matrix.train(made, Workspace(root), attempt=1)
 
 
-def two_processes(root: Path, alone: Alone, two: Pair, name: str, strategy: str) -> None:
+def two_processes(
+    root: Path, alone: Alone, two: Pair, name: str, strategy: str, **changes: Any
+) -> None:
     case = CASES[name]
-    workspace(root, alone.models[case.encoder], case.lines, **settings(case, 2, strategy))
+    made = settings(case, 2, strategy) | changes
+    workspace(root, alone.models[case.encoder], case.lines, **made)
     two.run(root)
 
 
@@ -158,6 +169,21 @@ def farthest_apart(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor
     )
 
 
+def no_other(root: Path, other: Path) -> None:
+    """What was measured on held-out data, before and after, as far as four digits tell."""
+    mine, theirs = (
+        CompletionManifest.model_validate_json(Workspace(each).completion.read_bytes()).evaluation
+        for each in (root, other)
+    )
+    assert mine
+    assert theirs
+    for measured, expected in ((mine.base, theirs.base), (mine.tuned, theirs.tuned)):
+        numbers = {name: float(value) for name, value in measured.items()}
+        assert numbers == pytest.approx(
+            {name: float(value) for name, value in expected.items()}, abs=1e-3
+        )
+
+
 def no_farther(mine: dict[int, float], theirs: dict[int, float], bound: float) -> None:
     assert mine
     assert max(abs(loss - theirs[step]) for step, loss in mine.items()) <= bound
@@ -178,6 +204,7 @@ def test_two_processes_go_on_as_one_and_one_as_two(
     assert set(curve(both)) == set(range(FIRST + 1, LAST + 1))
     no_farther(curve(both), curve(before), 1e-3)
     assert _saved(both) == _saved(before)
+    no_other(both, before)
 
     after.mkdir()
     go_on_from(LAST - 2, both, after)
@@ -187,13 +214,28 @@ def test_two_processes_go_on_as_one_and_one_as_two(
 
 
 @pytest.mark.parametrize("strategy", [Strategy.ZERO2, Strategy.ZERO3])
-@pytest.mark.parametrize("name", ["DoRA", "LoRA, tokens"])
+@pytest.mark.parametrize("name", ["DoRA", "LoRA, tokens", "LoRA, answers", "LoRA, DPO"])
 def test_two_processes_begin_as_one(
     alone: Alone, two: Pair, tmp_path: Path, name: str, strategy: Strategy
 ) -> None:
     two_processes(tmp_path, alone, two, name, strategy)
     assert set(curve(tmp_path)) == set(range(1, LAST + 1))
     no_farther(curve(tmp_path), curve(alone.roots[name]), 1e-4)
+    no_other(tmp_path, alone.roots[name])
+
+
+@pytest.mark.parametrize("name", ["LoRA", "LoRA, DPO"])
+def test_two_processes_go_on_from_an_adapter_as_one(
+    alone: Alone, two: Pair, tmp_path: Path, name: str
+) -> None:
+    adapter = alone.roots["LoRA"] / "output" / "adapter"
+    going_on = {"model": {"adapterUri": f"file://{adapter}"}}
+    one_process(tmp_path / "one", alone, name, **going_on)
+    for strategy in Strategy:
+        root = tmp_path / strategy
+        two_processes(root, alone, two, name, strategy, **going_on)
+        no_farther(curve(root), curve(tmp_path / "one"), 1e-4)
+        no_other(root, tmp_path / "one")
 
 
 def _saved(root: Path) -> dict[str, torch.Size]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from finetune_trainer import export_rules, model_rules, starting_adapter
+from finetune_trainer import export_rules, model_rules, processors, starting_adapter
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.data.dataset import Dataset, load_dataset
@@ -36,9 +36,10 @@ def run(arguments: argparse.Namespace) -> Checked:
         recipe.training.max_length,
         HEADS[recipe.task],
     )
-    dataset = load_dataset(recipe, workspace, base.tokenizer())
+    dataset = load_dataset(recipe, workspace, base.tokenizer(), processes=processors.usable())
     plan = make_plan(
-        dataset.train.examples,
+        dataset.train.lengths,
+        dataset.train.weights,
         recipe.training,
         lay_out=TASKS[recipe.task].lay_out,
         mixture=dataset.mixture,
@@ -63,7 +64,7 @@ def _checked(recipe: Recipe, dataset: Dataset, plan: Plan) -> Checked:
         train_examples=len(dataset.train.examples),
         validation_examples=len(dataset.validation.examples) if dataset.validation else 0,
         train_tokens=sum(dataset.train.lengths),
-        supervised_tokens=sum(example.targets for example in dataset.train.examples),
+        supervised_tokens=dataset.train.targets,
         lengths=dataset.train.statistics(),
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=plan.total_steps,

@@ -1,8 +1,12 @@
 """`inspect`: what training sees of a data file, without a recipe and without weights."""
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from finetune_trainer import processors
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.data.dataset import load_dataset
 from finetune_trainer.data.formats import formats_for
@@ -64,16 +68,20 @@ def run(arguments: argparse.Namespace) -> Inspected:
     tokenizer = open_base_model(
         arguments.model, arguments.max_length, HEADS[recipe.task]
     ).tokenizer()
-    dataset = load_dataset(recipe, Workspace(Path("/nonexistent")), tokenizer)
+    with TemporaryDirectory() as folder:
+        dataset = load_dataset(
+            recipe, Workspace(Path(folder)), tokenizer, processes=processors.usable()
+        )
     train, task = dataset.train, TASKS[recipe.task]
+    seen = Counter(repr(each.record) for each in read.records)
     return Inspected(
         dataset_format=dataset.format.value,
         examples=len(train.examples),
         tokens=sum(train.lengths),
-        learned_tokens=sum(example.targets for example in train.examples),
+        learned_tokens=train.targets,
         lengths=train.statistics(),
         histogram=histogram(train.lengths_before),
-        duplicates=len(read.records) - len({repr(each.record) for each in read.records}),
+        duplicates=seen.total() - len(seen),
         shown=[
             ShownExample(tokens=example.length, parts=task.show(dataset.tokenizer, example))
             for example in train.examples[: arguments.examples]
@@ -81,7 +89,7 @@ def run(arguments: argparse.Namespace) -> Inspected:
     )
 
 
-def histogram(lengths: list[int]) -> list[Bin]:
+def histogram(lengths: Sequence[int]) -> list[Bin]:
     """Counts in columns of equal width that reach from the shortest to the longest."""
     least = min(lengths)
     width = (max(lengths) - least) // _BINS + 1

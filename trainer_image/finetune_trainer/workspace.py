@@ -35,6 +35,11 @@ class Workspace:
         return self.root / "prepared.json"
 
     @property
+    def examples(self) -> Path:
+        """The data as tokens: see data/prepared.py."""
+        return self.root / "examples"
+
+    @property
     def fence(self) -> Path:
         return self.root / "fence"
 

@@ -25,7 +25,7 @@ def run(assignment: task.Assignment) -> Measured:
     base = open_base_model(assignment.model, assignment.row)
     examples = load_dataset(recipe, workspace, base.tokenizer()).train
     documents: list[Any] = list(examples.examples)
-    plan = make_plan(documents, recipe.training)
+    plan = make_plan(examples.lengths, examples.weights, recipe.training)
     torch.manual_seed(task.SEED)
     model: Any = AutoModelForCausalLM.from_pretrained(
         assignment.model,

@@ -116,7 +116,7 @@ def example() -> TokensExample:
 
 
 def test_epochs_are_whole() -> None:
-    plan = make_plan([example()] * 10, training(maxSteps=None, epochs=3, warmupSteps=0))
+    plan = make_plan([100] * 10, [99.0] * 10, training(maxSteps=None, epochs=3, warmupSteps=0))
     assert (plan.steps_per_epoch, plan.total_steps) == (3, 9)
     assert plan.step(2, rank=0, world_size=1).weight == 2 * 99
 
@@ -124,7 +124,7 @@ def test_epochs_are_whole() -> None:
 @pytest.mark.parametrize(("max_steps", "epochs"), [(2, 1), (2, 5), (8, 1)])
 def test_max_steps_counts_and_epochs_does_not(max_steps: int, epochs: int) -> None:
     made = training(maxSteps=max_steps, epochs=epochs, warmupSteps=0)
-    assert make_plan([example()] * 10, made).total_steps == max_steps
+    assert make_plan([100] * 10, [99.0] * 10, made).total_steps == max_steps
 
 
 @given(epochs(), st.integers(1, 8), st.integers(1, 4))

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.data.dataset import split
 from finetune_trainer.data.formats import (
     ColumnValues,
     Record,
@@ -13,7 +12,15 @@ from finetune_trainer.data.formats import (
     ToolCall,
     formats_for,
 )
-from finetune_trainer.data.read import Located, Read, find_files, read_files
+from finetune_trainer.data.read import (
+    Again,
+    Located,
+    Read,
+    digest_of,
+    find_files,
+    read_files,
+)
+from finetune_trainer.data.split import split
 from finetune_trainer.errors import DataError
 from finetune_trainer.recipe import Columns, DatasetFormat, Task
 
@@ -185,9 +192,33 @@ def test_folder_without_json_lines_is_refused(tmp_path: Path) -> None:
 
 
 def test_digest_follows_the_content(tmp_path: Path) -> None:
-    before = read([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest
-    assert read([write(tmp_path, TEXT)], DatasetFormat.AUTO).digest == before
-    assert read([write(tmp_path, TEXT, TEXT)], DatasetFormat.AUTO).digest != before
+    before = digest_of([write(tmp_path, TEXT)])
+    assert digest_of([write(tmp_path, TEXT)]) == before
+    assert digest_of([write(tmp_path, TEXT, TEXT)]) != before
+    assert digest_of([write(tmp_path, TEXT, name="other.jsonl")]) != before
+
+
+def test_what_is_too_large_to_keep_is_read_again_each_time(tmp_path: Path) -> None:
+    file = write(tmp_path, *(f'{{"text": "{number}"}}'.encode() for number in range(50)))
+    formats = formats_for(Task.COMPLETION, Columns())
+    kept = read_files([file, file], DatasetFormat.AUTO, formats)
+    again = read_files([file, file], DatasetFormat.AUTO, formats, kept=10)
+    assert isinstance(kept.records, list)
+    assert isinstance(again.records, Again)
+    assert again.format is kept.format
+    assert list(again.records) == list(again.records) == kept.records
+    for one, other in zip(split(kept.records, 0.2, 1), split(again.records, 0.2, 1), strict=True):
+        assert isinstance(one, list)
+        assert isinstance(other, Again)
+        assert list(other) == list(other) == one
+
+
+def test_a_bad_line_of_what_is_not_kept_is_named_when_it_comes(tmp_path: Path) -> None:
+    file = write(tmp_path, TEXT, b"{")
+    formats = formats_for(Task.COMPLETION, Columns())
+    found = read_files([file], DatasetFormat.AUTO, formats, kept=1)
+    with pytest.raises(DataError, match=r"^train\.jsonl line 2: not JSON"):
+        list(found.records)
 
 
 def records(texts: list[str]) -> list[Located]:
@@ -197,7 +228,7 @@ def records(texts: list[str]) -> list[Located]:
 def test_held_out_records_do_not_depend_on_their_order() -> None:
     texts = [f"text {number}" for number in range(100)]
     kept, held_out = split(records(texts), 0.1, seed=1)
-    assert (len(kept), len(held_out)) == (90, 10)
+    assert [len(list(side)) for side in (kept, held_out)] == [90, 10]
     _, again = split(records(texts[::-1]), 0.1, seed=1)
     assert {item.record for item in again} == {item.record for item in held_out}
     _, other = split(records(texts), 0.1, seed=2)

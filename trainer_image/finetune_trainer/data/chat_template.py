@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import TemplateError, TemplateSyntaxError
+from numpy.typing import NDArray
 
 from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.data.formats import Role, Turn
@@ -73,9 +74,11 @@ class ChatTemplate:
                 "no message of role assistant (and weight 1), so there is nothing to learn"
             )
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        positions = [_position(start, end) for start, end in encoded["offset_mapping"]]
-        supervised = [any(start <= at < end for start, end in spans) for at in positions]
-        return TokensExample(np.array(encoded["input_ids"]), np.array(supervised, dtype=np.bool_))
+        at = _positions(encoded["offset_mapping"])
+        supervised = np.zeros(len(at), dtype=np.bool_)
+        for start, end in spans:
+            supervised |= (start <= at) & (at < end)
+        return TokensExample(np.array(encoded["input_ids"], dtype=np.int64), supervised)
 
     def _answer_span(
         self, text: str, turns: Sequence[Turn], tools: Sequence[dict[str, Any]], index: int
@@ -192,10 +195,11 @@ def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[int, str]:
     return {number: token.content for number, token in added.items() if token.special}
 
 
-def _position(start: int, end: int) -> int:
-    """Where a token begins in the text.
+def _positions(offsets: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Where each token begins in the text.
 
     Byte-level tokenizers trim spaces off offsets, so that a token of spaces only has no width and
     lies before its offset.
     """
-    return start if end > start else start - 1
+    starts, ends = np.array(offsets, dtype=np.int64).reshape(-1, 2).T
+    return starts - (ends <= starts)

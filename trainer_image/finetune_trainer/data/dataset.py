@@ -1,25 +1,43 @@
 """The whole dataset of a recipe, ready to train on."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_trainer import tasks
 from finetune_trainer.combinations import refusals, values_of
-from finetune_trainer.data.examples import Example, Examples, limit
-from finetune_trainer.data.formats import formats_for
+from finetune_trainer.data.encode import encode
+from finetune_trainer.data.examples import Examples
+from finetune_trainer.data.formats import Record, formats_for
 from finetune_trainer.data.leakage import find_leaks
 from finetune_trainer.data.mixing import Mixture
-from finetune_trainer.data.read import Located, combined_digest, find_files, read_files
+from finetune_trainer.data.prepared import Facts, Making, Prepared
+from finetune_trainer.data.read import (
+    Again,
+    Located,
+    combined_digest,
+    digest_of,
+    find_files,
+    read_files,
+)
+from finetune_trainer.data.split import split
 from finetune_trainer.errors import DataError
 from finetune_trainer.manifest import Leaks
-from finetune_trainer.recipe import DatasetFormat, Recipe, Source
+from finetune_trainer.recipe import DatasetFormat, Recipe
 from finetune_trainer.rules import TASK_FORMATS, format_refused
-from finetune_trainer.tasks import TASKS, Encoder
+from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from transformers import PreTrainedTokenizerBase
+
+TRAIN, VALIDATION = "train", "validation"
 
 
 @dataclass(frozen=True)
@@ -41,101 +59,174 @@ class Dataset:
 
 
 def load_dataset(
-    recipe: Recipe, workspace: Workspace, tokenizer: "PreTrainedTokenizerBase"
+    recipe: Recipe,
+    workspace: Workspace,
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    processes: int = 1,
 ) -> Dataset:
-    """Read, split and tokenize. The task may complete the tokenizer.
+    """Find it in the workspace, or read, split and tokenize it. The task may complete the
+    tokenizer.
+
+    Args:
+        processes: to tokenize with: see data/encode.py.
 
     Raises:
         DataError, ConfigurationError: see data/read.py and tasks/.
     """
-    train, found, digests = _read(recipe, workspace, "train", recipe.dataset.train)
+    files = _find(recipe, workspace)
+    digests = [(role, digest_of(paths)) for role, each in files.items() for paths in each]
+    digest = combined_digest(digests)
+    if recipe.dataset.chat_template:
+        tokenizer.chat_template = recipe.dataset.chat_template
+    key, prepared = _key(recipe, digest, tokenizer), Prepared(workspace.examples)
+    facts = prepared.facts(key)
+    if facts is None:
+        with prepared.replaced() as making:
+            found = _make(making, recipe, files, tokenizer, processes)
+            facts = Facts(
+                key=key,
+                format=found.format,
+                settings=dict(found.settings),
+                leaks=found.leaks,
+                chat_template=tokenizer.chat_template,
+                pad_token=tokenizer.pad_token,
+            )
+            making.finish(facts)
+    tokenizer.chat_template, tokenizer.pad_token = facts.chat_template, facts.pad_token
+    kind = TASKS[recipe.task].example
+    train = prepared.examples(TRAIN, kind)
+    if train is None:
+        raise FileNotFoundError(f"{workspace.examples} holds nothing to learn from")
+    return Dataset(
+        train=train,
+        validation=prepared.examples(VALIDATION, kind),
+        format=facts.format,
+        digest=digest,
+        settings=facts.configured,
+        leaks=facts.leaks,
+        mixture=_mixture(recipe, train),
+        tokenizer=tokenizer,
+    )
+
+
+_Files = Mapping[str, Sequence[Sequence[Path]]]
+"""By role, those of each source."""
+
+
+def _find(recipe: Recipe, workspace: Workspace) -> _Files:
+    sources = {TRAIN: recipe.dataset.train, VALIDATION: recipe.dataset.validation}
+    return {
+        role: [
+            find_files(
+                locate(workspace.source(role, index), source.storage_uri), source.storage_uri
+            )
+            for index, source in enumerate(each)
+        ]
+        for role, each in sources.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Members of Facts."""
+
+    format: DatasetFormat
+    settings: Mapping[str, object]
+    leaks: Leaks
+
+
+def _make(
+    making: Making,
+    recipe: Recipe,
+    files: _Files,
+    tokenizer: "PreTrainedTokenizerBase",
+    processes: int,
+) -> _Found:
+    train, found = _read(recipe, files[TRAIN], recipe.dataset.wanted_format)
     if found not in TASK_FORMATS[recipe.task]:
         raise DataError(format_refused(recipe.task, found))
     as_found = recipe.dataset.model_copy(update={"format": found})
     if refused := list(refusals(values_of(recipe.model_copy(update={"dataset": as_found})))):
         raise DataError("; ".join(refused))
     if recipe.dataset.validation:
-        validation, _, more = _read(recipe, workspace, "validation", recipe.dataset.validation)
-        digests += more
+        validation, _ = _read(recipe, files[VALIDATION], found)
     else:
         train, validation = split(train, recipe.dataset.validation_fraction, recipe.training.seed)
-    if recipe.dataset.chat_template:
-        tokenizer.chat_template = recipe.dataset.chat_template
-    encode = TASKS[recipe.task].prepare(tokenizer, recipe, [each.record for each in train])
-    max_length = recipe.training.max_length
-    learned = _encode(train, encode, max_length, "dataset.train")
-    return Dataset(
-        train=learned,
-        validation=_encode(validation, encode, max_length, "the validation data")
-        if validation
-        else None,
-        format=found,
-        digest=combined_digest(digests),
-        settings=encode.settings,
-        leaks=find_leaks(train, validation),
-        mixture=_mixture(recipe, learned),
-        tokenizer=tokenizer,
-    )
+    task = TASKS[recipe.task]
+    encoder = task.prepare(tokenizer, recipe, _Bare(train))
+    most = recipe.training.max_length
+    sides = {TRAIN: (train, "dataset.train"), VALIDATION: (validation, "the validation data")}
+    for role, (records, name) in sides.items():
+        if role == VALIDATION and not any(True for _ in records):
+            continue
+        left = making.add(role, task.example, encode(records, encoder, most, processes), most)
+        if not left.lengths:
+            raise DataError(
+                f"every label of {name} is masked: within training.maxLength {most} tokens no "
+                f"example reaches an answer (the shortest has {min(left.lengths_before)} tokens); "
+                "set maxLength higher"
+            )
+    return _Found(found, encoder.settings, find_leaks(train, list(validation)))
 
 
-def split(
-    records: Sequence[Located], fraction: float, seed: int
-) -> tuple[list[Located], list[Located]]:
-    """Hold out a share of the records, chosen by seed and content, whatever their order.
+@dataclass(frozen=True)
+class _Bare:
+    """Records without their places, as often as they are asked for."""
 
-    Equal records stay on one side, so that nothing measured was learned.
+    located: "Iterable[Located]"
 
-    Raises:
-        DataError: a side would be empty.
-    """
-    if not fraction:
-        return list(records), []
-    keys = [hashlib.sha256(f"{seed}\0{item.record}".encode()).digest() for item in records]
-    wanted = max(1, round(len(records) * fraction))
-    threshold = sorted(keys)[wanted - 1]
-    held_out = [item for item, key in zip(records, keys, strict=True) if key <= threshold]
-    kept = [item for item, key in zip(records, keys, strict=True) if key > threshold]
-    if not kept:
-        raise DataError(
-            f"dataset.validationFraction {fraction} of {len(records)} examples leaves none to "
-            "learn from: give more examples or set it lower"
-        )
-    return kept, held_out
+    def __iter__(self) -> Iterator[Record]:
+        return (each.record for each in self.located)
 
 
 def _read(
-    recipe: Recipe, workspace: Workspace, role: str, sources: Sequence[Source]
-) -> tuple[list[Located], DatasetFormat, list[tuple[str, str]]]:
-    records: list[Located] = []
-    digests: list[tuple[str, str]] = []
-    wanted = recipe.dataset.wanted_format
+    recipe: Recipe, files: Sequence[Sequence[Path]], wanted: DatasetFormat
+) -> "tuple[Iterable[Located], DatasetFormat]":
+    """The records of all sources."""
     formats = formats_for(recipe.task, recipe.dataset.columns)
-    for index, source in enumerate(sources):
-        location = locate(workspace.source(role, index), source.storage_uri)
-        read = read_files(find_files(location, source.storage_uri), wanted, formats)
+    every = []
+    for paths in files:
+        read = read_files(paths, wanted, formats)
         wanted = read.format
-        records.extend(replace(each, source=index) for each in read.records)
-        digests.append((role, read.digest))
-    return records, wanted, digests
+        every.append(read.records)
+
+    def records() -> Iterator[Located]:
+        for index, each in enumerate(every):
+            yield from (replace(item, source=index) for item in each)
+
+    kept = all(isinstance(each, list) for each in every)
+    return list(records()) if kept else Again(records), wanted
 
 
-def _encode(records: Sequence[Located], encode: Encoder, max_length: int, name: str) -> Examples:
-    encoded: list[Example] = []
-    sources: list[int] = []
-    for item in records:
-        try:
-            encoded.extend(encode(item.record))
-        except DataError as error:
-            raise DataError(f"{item.place}: {error}") from error
-        sources += [item.source] * (len(encoded) - len(sources))
-    examples = limit(encoded, max_length, sources)
-    if not examples.examples:
-        raise DataError(
-            f"every label of {name} is masked: within training.maxLength {max_length} tokens no "
-            f"example reaches an answer (the shortest has {min(examples.lengths_before)} tokens); "
-            "set maxLength higher"
-        )
-    return examples
+def _key(recipe: Recipe, digest: str, tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Of all that decides what examples are made."""
+    training = recipe.training
+    whole = [
+        recipe.task,
+        recipe.dataset.model_dump(mode="json"),
+        recipe.preference and recipe.preference.loss,
+        recipe.translation and recipe.translation.model_dump(mode="json"),
+        [training.max_length, training.seed, training.class_weights],
+        digest,
+        _tokenizer_digest(tokenizer),
+        _code(),
+    ]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
+
+
+def _tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str:
+    backend = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab()
+    whole = [backend, tokenizer.chat_template, tokenizer.special_tokens_map]
+    return hashlib.sha256(json.dumps(whole, default=str).encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Of what reads and tokenizes: a new version may do it otherwise."""
+    folders = (Path(__file__).parent, Path(tasks.__file__).parent)
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _mixture(recipe: Recipe, examples: Examples) -> Mixture | None:

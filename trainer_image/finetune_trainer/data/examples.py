@@ -91,16 +91,21 @@ class Examples:
     """Examples of at most maxLength tokens, and what became of the longer ones."""
 
     examples: Sequence[Example]
-    lengths_before: list[int]
+    lengths: Sequence[int]
+    """Of each, in tokens."""
+    weights: Sequence[float]
+    """Of each."""
+    sources: Sequence[int]
+    """Which of dataset.train or dataset.validation each is from."""
+    targets: int
+    """Of all."""
+    duplicates: int
+    """Examples that are the same as one before."""
+    lengths_before: Sequence[int]
+    """Of all that were read, those left out included."""
     truncated: int
     dropped: int
     """Examples of which nothing supervised lies within maxLength."""
-    sources: Sequence[int]
-    """Which of dataset.train or dataset.validation each is from."""
-
-    @property
-    def lengths(self) -> list[int]:
-        return [example.length for example in self.examples]
 
     def statistics(self) -> Lengths:
         ordered = sorted(self.lengths_before)
@@ -111,25 +116,6 @@ class Examples:
             truncated=self.truncated,
             dropped=self.dropped,
         )
-
-
-def limit(
-    examples: Sequence[Example], max_length: int, sources: Sequence[int] | None = None
-) -> Examples:
-    """Cut each example to `max_length` tokens and drop those with nothing left to learn.
-
-    Args:
-        sources: where each is from; without them all are from the first.
-    """
-    cut = [example.cut(max_length) for example in examples]
-    kept = [index for index, example in enumerate(cut) if example.targets]
-    return Examples(
-        examples=[cut[index] for index in kept],
-        sources=[sources[index] if sources else 0 for index in kept],
-        lengths_before=[example.length for example in examples],
-        truncated=sum(example.length > max_length for example in examples),
-        dropped=len(cut) - len(kept),
-    )
 
 
 def evenly(count: int, wanted: int) -> list[int]:

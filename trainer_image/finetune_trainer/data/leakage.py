@@ -28,7 +28,7 @@ _NAMED = 5
 Run = tuple[str, ...]
 
 
-def find_leaks(train: Sequence[Located], held_out: Sequence[Located]) -> Leaks:
+def find_leaks(train: Iterable[Located], held_out: Sequence[Located]) -> Leaks:
     """How many of the held-out examples are in `train` too, word for word or nearly."""
     words = [_words(item.record) for item in held_out]
     same: dict[Run, list[int]] = defaultdict(list)

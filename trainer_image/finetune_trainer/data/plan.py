@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from finetune_trainer.data.examples import Example
 from finetune_trainer.data.mixing import Mixture
 from finetune_trainer.data.packing import Pack, RowLayout, epoch_batches, rows, share
 from finetune_trainer.recipe import Training
@@ -28,8 +27,8 @@ class Plan:
 
     batches: list[list[Pack]]
     steps_per_epoch: int
-    lengths: list[int]
-    weights: list[float]
+    lengths: Sequence[int]
+    weights: Sequence[float]
     max_length: int
     row_tokens: int
     """Tokens of one forward and backward pass, at most."""
@@ -69,8 +68,10 @@ class Plan:
 
 
 def make_plan(
-    examples: Sequence[Example],
+    lengths: Sequence[int],
+    weights: Sequence[float],
     training: Training,
+    *,
     micro_batch: int = 1,
     lay_out: RowLayout = rows,
     mixture: Mixture | None = None,
@@ -78,11 +79,12 @@ def make_plan(
     """Lay out `epochs` epochs; with maxSteps as many, or as much of one, as that takes.
 
     Args:
+        lengths: tokens of each example.
+        weights: of each example, in the denominator of the loss.
         micro_batch: sequences of `training.max_length` tokens that are computed at once.
         lay_out: the task's, from sequences to rows.
         mixture: what an epoch holds, where it is not every example once.
     """
-    lengths = [example.length for example in examples]
     batches: list[list[Pack]] = []
     steps_per_epoch = 0
     for epoch in range(training.epochs) if training.max_steps is None else count():
@@ -103,7 +105,7 @@ def make_plan(
         batches=batches[: training.max_steps],
         steps_per_epoch=steps_per_epoch,
         lengths=lengths,
-        weights=[example.weight for example in examples],
+        weights=weights,
         max_length=training.max_length,
         row_tokens=training.max_length * micro_batch,
         lay_out=lay_out,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,16 +26,28 @@ class Located:
 
 
 @dataclass(frozen=True)
+class Again(Iterable[Located]):
+    """Records that are made anew each time that they are gone through: too many to be kept."""
+
+    make: Callable[[], Iterator[Located]]
+
+    def __iter__(self) -> Iterator[Located]:
+        return self.make()
+
+
+@dataclass(frozen=True)
 class Read:
     """The records of some files, in file and line order."""
 
-    records: list[Located]
+    records: Iterable[Located]
+    """A list, or `Again` where the files are larger than `KEPT`."""
     format: DatasetFormat
-    digest: str
-    """sha256 in hex over the names and contents of the files."""
 
 
 _SUFFIXES = (".jsonl", SENTENCES)
+KEPT = 256 << 20
+"""Bytes of files whose records are kept: as objects they are several times as large."""
+_BLOCK = 1 << 20
 
 
 def find_files(location: Path, storage_uri: str) -> list[Path]:
@@ -57,27 +69,57 @@ def find_files(location: Path, storage_uri: str) -> list[Path]:
     return files
 
 
-def read_files(files: Sequence[Path], wanted: DatasetFormat, formats: Formats) -> Read:
+def read_files(
+    files: Sequence[Path], wanted: DatasetFormat, formats: Formats, kept: int = KEPT
+) -> Read:
     """Read every file; `wanted` Auto takes the format of the first line for all of them.
+
+    Args:
+        kept: bytes up to which records are kept; of larger files an error on a line is raised when
+            the records are gone through.
 
     Raises:
         DataError: a file is empty or not UTF-8, or a line is not of the format.
     """
-    records: list[Located] = []
+    if wanted is DatasetFormat.AUTO:
+        wanted = _detect(formats, *next(_read(files[0])))
+    model = formats[wanted]
+
+    def records() -> Iterator[Located]:
+        for path in files:
+            for place, value in _read(path):
+                yield Located(_parse(model, wanted, place, value), place)
+
+    small = sum(path.stat().st_size for path in files) <= kept
+    return Read(list(records()) if small else Again(records), wanted)
+
+
+def derived(records: Iterable[Located], make: Callable[[], Iterator[Located]]) -> Iterable[Located]:
+    """Some of the records, or changed ones: kept where they are."""
+    return list(make()) if isinstance(records, list) else Again(make)
+
+
+def _read(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    """The place of each record, and what stands there."""
+    read = sentences if path.suffix == SENTENCES else _objects
+    empty = True
+    with path.open("rb") as file:
+        for each in read(_lines(path.name, file)):
+            empty = False
+            yield each
+    if empty:
+        raise DataError(f"{path.name} is empty; remove it or give it examples")
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """sha256 in hex over their names and contents."""
     digest = hashlib.sha256()
     for path in files:
-        content = path.read_bytes()
-        digest.update(f"{path.name}\0{len(content)}\0".encode())
-        digest.update(content)
-        read = sentences if path.suffix == SENTENCES else _objects
-        lines = list(read(_lines(path.name, content)))
-        if not lines:
-            raise DataError(f"{path.name} is empty; remove it or give it examples")
-        if wanted is DatasetFormat.AUTO:
-            wanted = _detect(formats, *lines[0])
-        model = formats[wanted]
-        records.extend(Located(_parse(model, wanted, *line), line[0]) for line in lines)
-    return Read(records, wanted, digest.hexdigest())
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def combined_digest(parts: Iterable[tuple[str, str]]) -> str:
@@ -86,9 +128,9 @@ def combined_digest(parts: Iterable[tuple[str, str]]) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _lines(name: str, content: bytes) -> Iterator[tuple[str, str]]:
+def _lines(name: str, file: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """The place of each line, and the line without what surrounds it."""
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(file, start=1):
         place = f"{name} line {number}"
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()

@@ -76,7 +76,7 @@ def run(
         world, stop, reporter, checkpoints, attempt, MetricsLog(workspace.metrics)
     )
 
-    prepared = _prepare(recipe, workspace)
+    prepared = _prepare(recipe, workspace, world)
     plan = prepared.plan
     around.reporter.report(
         Progress(attempt=attempt, stage=Stage.LOADING, step=0, total_steps=plan.total_steps)
@@ -158,16 +158,21 @@ def run(
     return write_output(model, prepared.base, result, workspace, fence)
 
 
-def _prepare(recipe: Recipe, workspace: Workspace) -> _Prepared:
+def _prepare(recipe: Recipe, workspace: Workspace, world: World) -> _Prepared:
     path = locate(workspace.model, recipe.model.storage_uri)
     base = open_base_model(path, recipe.training.max_length, HEADS[recipe.task])
+    if not world.leads:
+        world.maximum([0.0])  # until the data is there
     dataset = load_dataset(recipe, workspace, base.tokenizer())
+    if world.leads:
+        world.maximum([0.0])
     plan = make_plan(
-        dataset.train.examples,
+        dataset.train.lengths,
+        dataset.train.weights,
         recipe.training,
-        recipe.compute.micro_batch,
-        TASKS[recipe.task].lay_out,
-        dataset.mixture,
+        micro_batch=recipe.compute.micro_batch,
+        lay_out=TASKS[recipe.task].lay_out,
+        mixture=dataset.mixture,
     )
     return _Prepared(base, dataset, plan, _adapter(base, recipe, workspace))
 

@@ -61,8 +61,8 @@ def _data(dataset: Dataset) -> Data:
         train_examples=len(train.examples),
         validation_examples=len(held_out.examples) if held_out else 0,
         tokens=sum(train.lengths),
-        learned_tokens=sum(example.targets for example in train.examples),
-        duplicates=len(train.examples) - len({example.content for example in train.examples}),
+        learned_tokens=train.targets,
+        duplicates=train.duplicates,
         leaks=dataset.leaks,
         lengths=train.statistics(),
     )

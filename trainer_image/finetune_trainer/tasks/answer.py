@@ -5,7 +5,7 @@ whatever serves the model asks in the form that was learned.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.chat_template import ChatTemplate
@@ -34,11 +34,13 @@ PLAIN_TEMPLATE = (
 class AnswerTask(CausalTask, ABC):
     """One example per question and answer."""
 
+    example = AnsweredExample
+
     def prepare(
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> CausalEncoder:
         if not tokenizer.chat_template:
             tokenizer.chat_template = PLAIN_TEMPLATE

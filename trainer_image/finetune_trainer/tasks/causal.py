@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from finetune_trainer.data.examples import TokensExample
+from finetune_trainer.data.examples import Example, TokensExample
 from finetune_trainer.data.formats import Record
 from finetune_trainer.data.packing import RowLayout, rows
 from finetune_trainer.manifest import Part
@@ -29,6 +29,7 @@ class CausalTask:
     """Documents of tokens, several in a row, each attending only to itself. The base of such
     tasks, which add `prepare`."""
 
+    example: type[Example] = TokensExample
     lay_out: RowLayout = staticmethod(rows)
 
     def show(self, tokenizer: "PreTrainedTokenizerBase", example: TokensExample) -> list[Part]:

@@ -1,6 +1,6 @@
 """Chat: conversations of any number of turns, in the model's own chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from finetune_trainer.data.chat_template import ChatTemplate
@@ -19,7 +19,7 @@ class ChatTask(CausalTask):
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> CausalEncoder:
         template = ChatTemplate(tokenizer)
         return CausalEncoder(lambda record: [template.encode(record.turns, record.tools)])

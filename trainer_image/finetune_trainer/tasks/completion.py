@@ -1,6 +1,6 @@
 """Completion: plain text, every token learned, its end too."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,7 @@ class CompletionTask(CausalTask):
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> CausalEncoder:
         return _windows(tokenizer, recipe.training.max_length)
 

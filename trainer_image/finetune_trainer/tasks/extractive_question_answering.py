@@ -1,6 +1,6 @@
 """ExtractiveQuestionAnswering: which part of a text answers a question, if any does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,11 +66,13 @@ class ExtractiveQuestionAnsweringTask(PaddedTask):
     """Long texts are gone through in windows that overlap, so that none of them is cut off. Learned
     is the first of the answers, evaluated against all."""
 
+    example = Window
+
     def prepare(
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> PaddedEncoder[Window]:
         texts, most = Texts(tokenizer), recipe.training.max_length
         may_refuse = any(

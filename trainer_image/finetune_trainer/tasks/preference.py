@@ -5,7 +5,7 @@ nothing to do with the prompt: see objectives/.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 class PreferenceTask:
     """Each document is a prompt and a reply, in the model's own chat template."""
 
+    example = ComparedExample
     lay_out: RowLayout = staticmethod(rows)
 
     def prepare(
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> Encoder:
         if not tokenizer.chat_template:
             tokenizer.chat_template = PLAIN_TEMPLATE
@@ -49,7 +50,7 @@ class PreferenceTask:
         return [part for document in example.documents for part in of_one(tokenizer, document)]
 
 
-def _judged(records: Sequence[Record]) -> list[tuple[tuple[Turn, ...], tuple[Turn, ...]]]:
+def _judged(records: Iterable[Record]) -> list[tuple[tuple[Turn, ...], tuple[Turn, ...]]]:
     """Prompts and replies to them.
 
     Raises:

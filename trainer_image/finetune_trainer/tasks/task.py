@@ -1,6 +1,6 @@
 """What reading data asks of a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from finetune_trainer.data.examples import Example
@@ -30,18 +30,22 @@ class Task(Protocol):
     lay_out: RowLayout
     """Which examples its objective computes together."""
 
+    @property
+    def example(self) -> type[Example]:
+        """The class of its examples."""
+
     def prepare(
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> Encoder:
         """May complete the tokenizer, which is published with the result.
 
         Args:
             tokenizer: of the base model.
             recipe: says how long an example may be.
-            records: those to learn from, which tell the labels.
+            records: those to learn from, which tell the labels; as often as they are asked for.
 
         Raises:
             ConfigurationError: the tokenizer is not fit for the task.

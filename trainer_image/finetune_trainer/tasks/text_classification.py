@@ -1,7 +1,7 @@
 """TextClassification: of which class a text is, or a pair of texts; or of which classes, if any."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,11 +60,13 @@ class TextClassificationTask(PaddedTask):
     """A list of labels in every line: a text may be of several classes, and each is learned for
     itself. Otherwise the classes exclude each other."""
 
+    example = ClassifiedText
+
     def prepare(
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> PaddedEncoder[ClassifiedText]:
         texts = Texts(tokenizer)
         of = classes_of(records, recipe.training.class_weights)
@@ -99,7 +101,7 @@ class TextClassificationTask(PaddedTask):
         ]
 
 
-def classes_of(records: Sequence[Record], weighing: ClassWeights) -> Classes:
+def classes_of(records: Iterable[Record], weighing: ClassWeights) -> Classes:
     """The labels that are found, numbers by size and then texts by the alphabet.
 
     Balanced: each class weighs as much as any other in all, whatever its number of texts; where a
@@ -108,8 +110,12 @@ def classes_of(records: Sequence[Record], weighing: ClassWeights) -> Classes:
     Raises:
         DataError: lists and single labels are mixed, or there is but one class.
     """
-    several = isinstance(records[0].columns.label, tuple)
-    counts = Counter(label for each in records for label in _labels(each, several=several))
+    several = isinstance(next(iter(records)).columns.label, tuple)
+    counts: Counter[str] = Counter()
+    total = np.float32(0)
+    for each in records:
+        counts.update(_labels(each, several=several))
+        total += 1
     numbered = all(name.isdecimal() for name in counts)
     names = sorted(counts, key=int if numbered else str)
     least = 1 if several else 2
@@ -121,7 +127,6 @@ def classes_of(records: Sequence[Record], weighing: ClassWeights) -> Classes:
     found = np.array([counts[name] for name in names], dtype=np.float32)
     weights = np.ones_like(found)
     if weighing is ClassWeights.BALANCED:
-        total = np.float32(len(records))
         weights = np.maximum(total - found, 1) / found if several else total / len(names) / found
     return Classes(tuple(names), several, weights.astype(np.float32))
 

@@ -1,6 +1,6 @@
 """TokenClassification: which entity each word of a sentence is of, named entities for example."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -53,11 +53,13 @@ class TaggedText(EncodedText):
 class TokenClassificationTask(PaddedTask):
     """A sentence longer than maxLength is split where no entity is, so that none is lost."""
 
+    example = TaggedText
+
     def prepare(
         self,
         tokenizer: "PreTrainedTokenizerBase",
         recipe: Recipe,
-        records: Sequence[Record],
+        records: Iterable[Record],
     ) -> PaddedEncoder[TaggedText]:
         texts, names = Texts(tokenizer), tags_of(records)
         most = recipe.training.max_length
@@ -80,7 +82,7 @@ class TokenClassificationTask(PaddedTask):
         return parts
 
 
-def tags_of(records: Sequence[Record]) -> tuple[str, ...]:
+def tags_of(records: Iterable[Record]) -> tuple[str, ...]:
     """O, and B- and I- of every entity that is found, in the order of their names."""
     found = {tag[2:] for record in records for tag in record.tags if tag != OUTSIDE}
     if not found:

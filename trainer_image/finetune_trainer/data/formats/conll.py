@@ -4,6 +4,7 @@ As a file of its own, .conll, a line for each word, or as JSON lines; both are t
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -65,7 +66,7 @@ def sentences(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, dict[str,
         DataError: a line has one column only.
     """
     place, tokens, tags = "", list[str](), list[str]()
-    for here, text in (*lines, ("", "")):
+    for here, text in chain(lines, [("", "")]):
         columns = text.split()
         if columns and columns[0] == _DOCUMENT:
             continue
