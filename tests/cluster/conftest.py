@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from tests.cluster.kube import Kube, KubectlError
+from tests.cluster.kube import Kube, KubectlError, restricted
 
 ROOT = Path(__file__).parents[2]
 DEVCLUSTER = ROOT / "dev/cluster/devcluster"
@@ -149,16 +149,7 @@ def bare(
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
     # Numbered, because the cases of one test have the same name once it is cut.
     kube = Kube(f"t-{name[:40].strip('-')}-{os.getpid()}-{next(NUMBERS)}")
-    Kube("").apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": kube.namespace,
-                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-            },
-        }
-    )
+    Kube("").apply(restricted(kube.namespace))
     yield kube
     if request.node.stash.get(failed, False):
         dump(kube)

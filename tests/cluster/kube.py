@@ -42,6 +42,18 @@ def is_true(item: Object, kind: str) -> bool:
 
 
 @dataclass(frozen=True)
+def restricted(name: str) -> Object:
+    """A namespace that enforces the restricted Pod Security profile."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": name,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    }
+
+
 class Kube:
     """kubectl in one namespace. An empty namespace is for objects of the whole cluster."""
 

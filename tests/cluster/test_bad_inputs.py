@@ -16,7 +16,7 @@ from finetune_trainer.oci.reference import ImageReference
 from finetune_trainer.oci.registry import Registry
 from tests.cluster.bad_inputs import BadInput, bad_inputs, base, data_files, fill
 from tests.cluster.conftest import NAMESPACE_GONE_WITHIN
-from tests.cluster.kube import Kube, Object, condition, is_true
+from tests.cluster.kube import Kube, Object, condition, is_true, restricted
 from tests.cluster.test_admission import merge
 from tests.cluster.tiny_model import write_tiny_model
 
@@ -180,15 +180,7 @@ def kube(
     registry, locked = cluster["registry"], f"locked.{kube.namespace}.svc:5000"
     default = everywhere.get("finetuneclass", "default")
     push_models(registry, tmp_path_factory.mktemp("model"))
-    namespace: Object = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": kube.namespace,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        },
-    }
-    shared = [namespace, *classes(default, registry, locked)]
+    shared = [restricted(kube.namespace), *classes(default, registry, locked)]
     shared += [each for case in CASES for each in case.objects if each["kind"] in CLUSTER_SCOPED]
     everywhere.apply(*shared)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import Departures, dump
-from tests.cluster.kube import Kube
+from tests.cluster.kube import Kube, restricted
 from tests.cluster.resilience import machine
 from tests.cluster.resilience.jobs import Sources, push_sources
 
@@ -35,16 +35,7 @@ def shared_kube(
     name = request.node.path.stem.removeprefix("test_").replace("_", "-")
     kube = Kube(f"t-{name}-{os.getpid()}")
     failures = request.session.testsfailed
-    Kube("").apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {
-                "name": kube.namespace,
-                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-            },
-        }
-    )
+    Kube("").apply(restricted(kube.namespace))
     yield kube
     if request.session.testsfailed > failures:
         dump(kube)

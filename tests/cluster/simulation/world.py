@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.cluster.kube import restricted
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import APPLY, MERGE, Api, Object
 from tests.cluster.simulation.node import Script, SimulatedNode
@@ -162,15 +163,7 @@ async def _prepare(api: Api, identity: str) -> None:
             headers={"Content-Type": APPLY},
         ) as response:
             assert response.status < 300, await response.text()
-    namespace = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": identity,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        },
-    }
-    await api.apply(f"/api/v1/namespaces/{identity}", namespace)
+    await api.apply(f"/api/v1/namespaces/{identity}", restricted(identity))
     its_class = {
         "apiVersion": "finetune.dev/v1beta1",
         "kind": "FineTuneClass",

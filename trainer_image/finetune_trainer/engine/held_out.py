@@ -49,7 +49,7 @@ class HeldOut:
 
     def measure_served(
         self, model: torch.nn.Module, base: BaseModel
-    ) -> tuple[ScoresFile | None, float | None] | None:
+    ) -> tuple[ScoresFile, float | None] | None:
         """The scores of base and tuned model as they are served, and how far that is from what was
         trained; None where they are the same, or there is no room for it."""
         recipe, judge = self.recipe, self.judge
@@ -137,14 +137,11 @@ class HeldOut:
         )
 
 
-def compared(base: ScoresOfModel | None, tuned: ScoresOfModel) -> ScoresFile | None:
-    """None where an attempt of an older version has not left what the base model scored."""
-    if base is None:
-        return None
+def compared(base: ScoresOfModel, tuned: ScoresOfModel) -> ScoresFile:
+    """The scores of both, metric by metric."""
     both = {
         metric: ScoresOfBoth(base=base.metrics[metric], tuned=scores)
         for metric, scores in tuned.metrics.items()
-        if metric in base.metrics
     }
     return ScoresFile(metrics=both, answers=side_by_side(base.answers, tuned.answers))
 

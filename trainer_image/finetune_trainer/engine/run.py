@@ -35,7 +35,7 @@ from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.objectives import ReferencedObjective, objective_of
 from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
-from finetune_trainer.report.scores import ScoresFile, read_scores
+from finetune_trainer.report.scores import ScoresFile, ScoresOfModel
 from finetune_trainer.starting_adapter import open_adapter
 from finetune_trainer.tasks import TASKS
 from finetune_trainer.workspace import Workspace, locate, write_durably
@@ -229,10 +229,11 @@ def _measure_both(
     step: int,
     on_curve: bool,
     of_served: BaseModel | None,
-) -> tuple[ScoresFile | None, float | None]:
+) -> tuple[ScoresFile, float | None]:
     """The scores of base and tuned model, and how far what is served is from what was trained."""
     tuned = held_out.measure(model, step=step, on_curve=on_curve)
-    both = compared(read_scores(workspace.base_scores), tuned)
+    base = ScoresOfModel.model_validate_json(workspace.base_scores.read_bytes())
+    both = compared(base, tuned)
     served = held_out.measure_served(model, of_served) if of_served else None
     return served or (both, None)
 

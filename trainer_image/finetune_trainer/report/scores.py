@@ -1,10 +1,9 @@
 """What each held-out example adds to a metric, and how far chance alone could have moved it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from finetune_trainer.frozen import Frozen
 from finetune_trainer.metrics import METRICS, Rows, value
@@ -53,14 +52,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-
-def read_scores(path: Path) -> ScoresOfModel | None:
-    """None where an attempt of an older version left none."""
-    try:
-        return ScoresOfModel.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def interval(metric: Metric, scores: Scores) -> Interval:

@@ -35,7 +35,7 @@ func createNodeCgroups(node string) error {
 		return err
 	}
 	for _, mount := range mounts {
-		for _, group := range []string{name, name + "/" + node, name + "/" + node + ".runtime"} {
+		for _, group := range []string{name + "/" + node, name + "/" + node + ".runtime"} {
 			if err := createCgroup(filepath.Join(mount, group)); err != nil {
 				return err
 			}
