@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
@@ -17,12 +16,11 @@ from finetune_operator.cli.machine import gpus, localize
 from finetune_operator.cli.memory import size, this_machine
 from finetune_operator.cli.receiver import ProgressReceiver
 from finetune_operator.cli.refusals import say
+from finetune_operator.cli.shown import Shown
 from finetune_operator.cli.trainer import TrainerFailed, TrainerProcess, stopped_by_signals
-from finetune_operator.domain.progress import duration
-from finetune_trainer import manifest
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.gates import failures
-from finetune_trainer.manifest import Checked, CompletionManifest, Stage, Trained
+from finetune_trainer.manifest import Checked, CompletionManifest, Trained
 from finetune_trainer.workspace import Workspace, write_durably
 
 EXAMPLE = "finetune run examples/chat/job.yaml --workspace runs/chat"
@@ -155,22 +153,19 @@ class _Session:
         """One attempt, shown while it runs."""
         environment = {each.name: each.value for each in self._job.spec.compute.pod_template.env}
         environment["FINETUNE_ATTEMPT"] = str(_last_attempt(self._workspace) + 1)
-        with ProgressReceiver(self._scratch) as receiver, self._bar() as bar:
+        with ProgressReceiver(self._scratch) as receiver, Shown(self._console) as shown:
             process = self._start(
                 ["train", *self._recipe_arguments], environment | receiver.environment
             )
-            task = bar.add_task("starting", total=None, more="")
             with process, stopped_by_signals(process) as stopping:
                 while process.running:
                     if posted := receiver.wait(_POLL_SECONDS):
-                        _advance(bar, task, posted)
+                        shown.advance(posted)
                     if stopping.is_set():
                         self._stopped = True
-                        bar.update(task, description="saving a checkpoint (Ctrl-C again: do not)")
+                        shown.say("saving a checkpoint (Ctrl-C again: do not)")
                 trained = Trained.model_validate_json(process.result())
-            bar.update(
-                task, description="done", completed=trained.step, total=trained.total_steps, more=""
-            )
+            shown.done(trained)
         return trained
 
     def explain(self, failed: TrainerFailed) -> int:
@@ -200,7 +195,9 @@ class _Session:
         return ["--recipe", str(root / "recipe.json"), "--workspace", str(root)]
 
     def _command(self, what: str, command: list[str], *, online: bool = False) -> bytes:
-        """Run a command to its end behind a spinner."""
+        """Run a command to its end behind a spinner; without a terminal there is none."""
+        if not self._console.is_terminal:
+            self._console.print(what, markup=False, soft_wrap=True)
         with self._console.status(what):
             process = self._start(command, {}, online=online)
             with process, stopped_by_signals(process) as stopping:
@@ -215,34 +212,6 @@ class _Session:
         return TrainerProcess(
             command, log=self._log, scratch=self._scratch, environment=environment, online=online
         )
-
-    def _bar(self) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[more]}"),
-            console=self._console,
-        )
-
-
-def _advance(bar: Progress, task: TaskID, posted: manifest.Progress) -> None:
-    if posted.stage is not Stage.TRAINING:
-        bar.update(task, description=posted.stage.value.lower(), more="")
-        return
-    parts = [f"{posted.step}/{posted.total_steps}"]
-    if posted.loss is not None:
-        parts.append(f"loss {posted.loss:.4f}")
-    if posted.tokens_per_second is not None:
-        parts.append(f"{posted.tokens_per_second:.0f} tokens/s")
-    if posted.remaining_seconds is not None:
-        parts.append(f"{duration(posted.remaining_seconds)} left")
-    bar.update(
-        task,
-        description="training",
-        completed=posted.step,
-        total=posted.total_steps,
-        more="  ".join(parts),
-    )
 
 
 def _last_attempt(workspace: Workspace) -> int:
