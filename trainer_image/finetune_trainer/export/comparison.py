@@ -4,8 +4,9 @@ Bounded: a few held-out examples, cut short, so that the check of a large model 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,12 @@ class Prompts:
 
     @classmethod
     def of(
-        cls, examples: Sequence[Any], head: Head, count: int = PROMPTS, tokens: int = TOKENS
+        cls, examples: Iterable[Any], head: Head, count: int = PROMPTS, tokens: int = TOKENS
     ) -> "Prompts":
         """The first examples that are long enough to predict something."""
-        found = [np.asarray(each.ids[:tokens], dtype=np.int64) for each in examples]
-        return cls([ids for ids in found if len(ids) > 1][:count], head is Head.CAUSAL_LM)
+        found = (np.asarray(each.ids[:tokens], dtype=np.int64) for each in examples)
+        chosen = islice((ids for ids in found if len(ids) > 1), count)
+        return cls(list(chosen), head is Head.CAUSAL_LM)
 
 
 @dataclass(frozen=True)

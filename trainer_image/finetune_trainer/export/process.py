@@ -7,7 +7,9 @@ nothing again, and makes only what is missing.
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -132,10 +134,10 @@ def gather(
     return material
 
 
-def _examples(dataset: Dataset) -> list[object]:
+def _examples(dataset: Dataset) -> Iterator[object]:
     """Held-out ones first; those that were learned from where they are too few."""
     held_out = dataset.validation.examples if dataset.validation else ()
-    return [*held_out, *dataset.train.examples]
+    return chain(held_out, dataset.train.examples)
 
 
 def _commit(
