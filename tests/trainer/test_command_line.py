@@ -72,6 +72,10 @@ def test_interrupted_and_run_again(tiny_model: Path, tmp_path: Path) -> None:
     said = again.communicate(timeout=TIMEOUT)[0]
     assert again.returncode == ExitCode.OK, said
     assert f"going on from step {saved.group(1)}" in log.read_text()
+    made, began = (
+        (tmp_path / "run" / name).stat().st_mtime for name in ("examples/dataset.json", "fence")
+    )
+    assert made < began  # by check, for both attempts
     assert str(tmp_path / "run" / "output" / "adapter") in said
     assert f"export  {tmp_path / 'run' / 'output' / 'merged'} (" in said.replace("\n", "")
     assert (tmp_path / "run" / "output" / "merged" / "model.safetensors").exists()
