@@ -19,7 +19,7 @@ from finetune_trainer.data.examples import Example, Examples
 from finetune_trainer.frozen import Frozen
 from finetune_trainer.manifest import Leaks
 from finetune_trainer.recipe import DatasetFormat
-from finetune_trainer.workspace import sync_directory, write_durably
+from finetune_trainer.workspace import sync_directory, sync_tree
 
 _FACTS, _NUMBERS = "dataset.json", "numbers.safetensors"
 _TOLD_APART = 8
@@ -92,6 +92,7 @@ class Prepared:
         making.mkdir()
         try:
             yield Making(making)
+            sync_tree(making)
             shutil.rmtree(self._folder, ignore_errors=True)
             making.rename(self._folder)
             sync_directory(self._folder.parent)
@@ -113,12 +114,12 @@ class Making:
         folder.mkdir()
         numbers = Numbers()
         store.write(folder, kind, numbers.of(made, max_length))
-        write_durably(folder / _NUMBERS, save(numbers.arrays()))
+        (folder / _NUMBERS).write_bytes(save(numbers.arrays()))
         return numbers
 
     def finish(self, facts: Facts) -> None:
         """Nothing is added any more."""
-        write_durably(self._folder / _FACTS, facts.model_dump_json().encode())
+        (self._folder / _FACTS).write_bytes(facts.model_dump_json().encode())
 
 
 @dataclass

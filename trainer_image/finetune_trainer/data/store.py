@@ -19,7 +19,6 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from finetune_trainer.data.examples import Example
-from finetune_trainer.workspace import write_durably
 
 _CONTENT, _INDEX = "content", "index.safetensors"
 _OFFSETS, _ROWS = "offsets", "rows"
@@ -109,7 +108,7 @@ def write(folder: Path, kind: type[Example], examples: Iterable[Example]) -> Non
         _ROWS: np.array(rows, dtype=np.int32),
     }
     said = json.dumps([(each.dtype.str, each.shape) for each in known])
-    write_durably(folder / _INDEX, save(index, {"columns": said}))
+    (folder / _INDEX).write_bytes(save(index, {"columns": said}))
 
 
 def _append(content: BinaryIO, columns: list[_Column | None], at: int, array: Array | None) -> int:

@@ -6,7 +6,6 @@ last; it names every other file with its sha256.
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from finetune_trainer.engine.selection import Selection
 from finetune_trainer.fence import Fence
 from finetune_trainer.recipe import Precision
-from finetune_trainer.workspace import sync_directory
+from finetune_trainer.workspace import sync_directory, sync_tree
 
 log = logging.getLogger(__name__)
 
@@ -163,15 +162,3 @@ def file_digest(path: Path) -> str:
     """sha256 in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_tree(directory: Path) -> None:
-    """Make every file below survive a crash."""
-    for parent, _, names in os.walk(directory):
-        for name in names:
-            descriptor = os.open(Path(parent) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_directory(Path(parent))

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.data.dataset import Dataset
-from finetune_trainer.engine.checkpoints import file_digest, sync_tree
+from finetune_trainer.engine.checkpoints import file_digest
 from finetune_trainer.engine.loading import published_dtype
 from finetune_trainer.export.model_card import model_card
 from finetune_trainer.fence import Fence
@@ -29,7 +29,7 @@ from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.scores import ScoresFile
-from finetune_trainer.workspace import Workspace, sync_directory
+from finetune_trainer.workspace import Workspace, sync_directory, sync_tree
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ import torch
 
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.data.dataset import Dataset, load_dataset
-from finetune_trainer.engine.checkpoints import sync_tree
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.worker import carry_out
@@ -37,7 +36,13 @@ from finetune_trainer.manifest import (
 )
 from finetune_trainer.processors import usable
 from finetune_trainer.recipe import Export, Recipe, read_recipe
-from finetune_trainer.workspace import Workspace, locate, sync_directory, write_durably
+from finetune_trainer.workspace import (
+    Workspace,
+    locate,
+    sync_directory,
+    sync_tree,
+    write_durably,
+)
 
 
 def work(recipe_path: Path, workspace: Workspace) -> Trained:
