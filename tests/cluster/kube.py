@@ -41,7 +41,6 @@ def is_true(item: Object, kind: str) -> bool:
     return condition(item, kind).get("status") == "True"
 
 
-@dataclass(frozen=True)
 def restricted(name: str) -> Object:
     """A namespace that enforces the restricted Pod Security profile."""
     return {
@@ -54,6 +53,7 @@ def restricted(name: str) -> Object:
     }
 
 
+@dataclass(frozen=True)
 class Kube:
     """kubectl in one namespace. An empty namespace is for objects of the whole cluster."""
 
