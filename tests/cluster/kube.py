@@ -41,6 +41,19 @@ def is_true(item: Object, kind: str) -> bool:
     return condition(item, kind).get("status") == "True"
 
 
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
 def restricted(name: str) -> Object:
     """A namespace that enforces the restricted Pod Security profile."""
     return {

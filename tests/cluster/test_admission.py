@@ -8,6 +8,7 @@ of its own, where no operator answers.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.kube import Kube, KubectlError, Object
+from tests.cluster.kube import Kube, KubectlError, Object, merge
+from tests.cluster.refused_cells import refused
 
 CRDS = Path(__file__).parents[2] / "crds"
 GROUP = "admission.finetune.test"
@@ -39,19 +41,6 @@ def cases(verdict: str, *, changes: bool) -> list[Any]:
         for file in [load(path.name)]
         for case in file[verdict]
     ]
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge(merged.get(key), value)
-    return merged
 
 
 def dry_run(kube: Kube, manifest: Object) -> Object:
@@ -109,6 +98,27 @@ def test_accepted(kube: Kube, base: Object, case: Object) -> None:
 @pytest.mark.parametrize(("base", "case"), cases("refused", changes=False))
 def test_refused(kube: Kube, base: Object, case: Object) -> None:
     assert refusal(kube, merge(base, case["change"])) == case["message"].strip()
+
+
+def test_every_cell_that_the_tables_refuse_is_refused(kube: Kube) -> None:
+    cells = list(refused())
+    base = load("finetunejob.yaml")["base"]
+    jobs = [
+        merge(merge(base, change), {"metadata": {"name": f"cell-{number}"}})
+        for number, (_, change) in enumerate(cells)
+    ]
+    together = {"apiVersion": "v1", "kind": "List", "items": jobs}
+    with pytest.raises(KubectlError) as raised:
+        kube.run("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(together), timeout=120)
+    _, *parts = re.split(r'"cell-(\d+)" is invalid', raised.value.stderr)
+    said = dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
+    unsaid = [
+        (message, said.get(number, "accepted"))
+        for number, (message, _) in enumerate(cells)
+        if message not in said.get(number, "")
+    ]
+    assert unsaid == []
+    assert len(cells) > 100
 
 
 def test_all_that_the_least_job_does_not_say_is_written_down(kube: Kube) -> None:

@@ -16,8 +16,7 @@ from finetune_trainer.oci.reference import ImageReference
 from finetune_trainer.oci.registry import Registry
 from tests.cluster.bad_inputs import BadInput, bad_inputs, base, data_files, fill
 from tests.cluster.conftest import NAMESPACE_GONE_WITHIN
-from tests.cluster.kube import Kube, Object, condition, is_true, restricted
-from tests.cluster.test_admission import merge
+from tests.cluster.kube import Kube, Object, condition, is_true, merge, restricted
 from tests.cluster.tiny_model import write_tiny_model
 
 SAID_WITHIN = 600  # s: all of them share the processors of one machine
