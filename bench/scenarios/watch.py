@@ -79,11 +79,11 @@ def descendants(pid: int) -> list[int]:
     """The children of a process, and theirs."""
     found = [pid]
     for each in found:
-        for path in Path(f"/proc/{each}/task").glob("*/children"):
-            try:
+        try:
+            for path in Path(f"/proc/{each}/task").glob("*/children"):
                 found += map(int, path.read_text().split())
-            except OSError:
-                continue
+        except OSError:  # it, or one of its threads, has ended meanwhile
+            continue
     return found[1:]
 
 
