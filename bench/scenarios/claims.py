@@ -86,9 +86,9 @@ def of_column(scenario: Scenario, column: str, found: Found) -> list[Result]:
 
 
 def of_parity(scenario: Scenario, strategy: str, found: Found) -> float | None:
-    """The largest difference of a step's loss between one process and two under a strategy."""
-    alone, *others = parity(scenario)
-    first = found.get(alone.name)
+    """The largest difference of a step's loss between DataParallel and a strategy."""
+    plain, *others = parity(scenario)
+    first = found.get(plain.name)
     shared = next((found.get(run.name) for run in others if run.strategy == strategy), None)
     if not first or not shared:
         return None

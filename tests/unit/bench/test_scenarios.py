@@ -148,10 +148,10 @@ def test_a_claim_holds_when_every_seed_beats_everything(
 
 @pytest.mark.parametrize(("off", "verdict"), [(5e-5, Verdict.HOLDS), (2e-4, Verdict.FAILS)])
 def test_a_strategy_has_to_compute_the_same(off: float, verdict: Verdict) -> None:
-    alone, zero2, _ = parity(CHAT)
+    plain, zero2, _ = parity(CHAT)
     losses = [2.0] * PARITY_STEPS
     found = {
-        alone.name: result(losses=losses),
+        plain.name: result(losses=losses),
         zero2.name: result(losses=[*losses[1:], 2.0 + off]),
     }
     assert of_parity(CHAT, "ZeRO2", found) == pytest.approx(off)
@@ -197,9 +197,9 @@ def test_results_survive_the_process(tmp_path: Path) -> None:
 
 
 def test_a_run_that_ended_with_an_error_is_shown_as_failed(tmp_path: Path) -> None:
-    alone, zero2, _ = parity(CHAT)
+    plain, zero2, _ = parity(CHAT)
     results = Results(tmp_path / "scenarios.json")
-    results.put(alone.name, result(losses=[1.0]))
+    results.put(plain.name, result(losses=[1.0]))
     results.put(zero2.name, Broken(digest="d", provenance=PROVENANCE, error="out of luck"))
     again = Results(tmp_path / "scenarios.json")
     text = page(again.found, again.broken)
