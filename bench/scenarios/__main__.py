@@ -60,7 +60,8 @@ def main() -> int:
             result = measure(prepared, arguments.threads)
         except RunFailed as error:
             print(f"  failed: {error}; see {work}", file=sys.stderr)
-            said = str(error).replace(str(ROOT), ".")
+            # The file is committed: no path of this machine.
+            said = str(error).replace(str(ROOT), ".").replace(str(Path.home()), "~")
             measured_with = provenance(arguments.threads)
             results.put(
                 run.name, Broken(digest=prepared.digest, provenance=measured_with, error=said)

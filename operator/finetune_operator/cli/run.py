@@ -159,11 +159,12 @@ class _Session:
             )
             with process, stopped_by_signals(process) as stopping:
                 while process.running:
-                    if posted := receiver.wait(_POLL_SECONDS):
-                        shown.advance(posted)
+                    posted = receiver.wait(_POLL_SECONDS)
                     if stopping.is_set():
                         self._stopped = True
                         shown.say("saving a checkpoint (Ctrl-C again: do not)")
+                    elif posted:
+                        shown.advance(posted)
                 trained = Trained.model_validate_json(process.result())
             shown.done(trained)
         return trained
