@@ -18,6 +18,11 @@ GRACE_SECONDS = 75
 """What the server takes at most to leave (preStop, lingerSeconds and drainSeconds of its
 configuration: 60 s) and some to spare."""
 
+SETTLING_SECONDS = 5
+"""From a pod's readiness until it counts as available: kube-proxy gathers changes for a second
+(minSyncPeriod) before a node's rules lead to the pod, and refuses a Service's connections until
+then; "Ready" has to mean that the Service answers."""
+
 
 def config_map(server: Server) -> JsonObject:
     """serve.json; immutable, under a name of its content."""
@@ -76,6 +81,7 @@ def deployment(server: Server) -> JsonObject:
             "metadata": metadata,
             "spec": {
                 "replicas": workspace.spec.replicas,
+                "minReadySeconds": SETTLING_SECONDS,
                 "revisionHistoryLimit": 1,
                 "selector": {"matchLabels": _selector(workspace)},
                 "strategy": {
