@@ -1,9 +1,16 @@
+import gc
 from pathlib import Path
 
 import pytest
 from dev.models.smollm2 import _default_cache, converted
 
 from tests.trainer import tiny_models
+
+
+def pytest_collection_finish() -> None:
+    """accelerate collects garbage after every training: 0.4 s while it looks through torch too."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

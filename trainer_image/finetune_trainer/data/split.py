@@ -1,7 +1,8 @@
 """Hold out a share of the records."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -24,18 +25,16 @@ def split(
     keys = np.array([_key(item, seed) for item in records])  # a row each, not an object
     wanted = max(1, round(len(keys) * fraction))
     threshold = np.sort(keys)[wanted - 1]
-    if np.all(keys <= threshold):
+    held_out = keys <= threshold  # as many as the records, in their order
+    if np.all(held_out):
         raise DataError(
             f"dataset.validationFraction {fraction} of {len(keys)} examples leaves none to "
             "learn from: give more examples or set it lower"
         )
 
-    def side(*, held_out: bool) -> Iterator[Located]:
-        return (item for item in records if (_key(item, seed) <= threshold) is held_out)
-
     return (
-        derived(records, lambda: side(held_out=False)),
-        derived(records, lambda: side(held_out=True)),
+        derived(records, lambda: itertools.compress(records, ~held_out)),
+        derived(records, lambda: itertools.compress(records, held_out)),
     )
 
 
