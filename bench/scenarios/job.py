@@ -54,8 +54,16 @@ def changed(job: dict[str, Any], scenario: Scenario, run: Run, inputs: Inputs) -
     training["seed"] = run.seed
     if rate := scenario.rates.get(run.column):
         training["learningRate"] = rate
-    if run.steps:
-        training["maxSteps"] = run.steps
+    if steps := run.steps or scenario.steps:
+        training["maxSteps"] = steps
+    if run.tokens:
+        training["tokensPerBatch"] = run.tokens
+        # A sequence for each process.
+        training["maxLength"] = min(run.tokens // run.processes, training["maxLength"])
+    # What the page tells, and nothing that takes its own time: no answers to read, no general loss.
+    evaluation = spec.setdefault("evaluation", {})
+    evaluation.setdefault("metrics", [scenario.metric.value])
+    evaluation["shownExamples"] = 0
     # What is published, kept and cleaned up in a cluster has no meaning here.
     for name in ("publish", "cleanupAfterSeconds"):
         spec.pop(name, None)

@@ -35,9 +35,10 @@ _INTRODUCTION = f"""\
 # Every scenario, measured
 
 The founding table says which method serves which scenario. Here is what came out when each cell was
-tried: the example's own `job.yaml` with another method and seed, carried out by `finetune run` in a
-process of its own. PEFT stands for IA3, DeepSpeed for ZeRO-2, ZeRO for ZeRO-3. Full, which trains
-every weight, is what they are compared with.
+tried: the example's own `job.yaml` with another method and seed, and with fewer steps where these
+tell methods apart, carried out by `finetune run` in a process of its own. PEFT stands for IA3,
+DeepSpeed for ZeRO-2, ZeRO for ZeRO-3. Full, which trains every weight, is what they are compared
+with.
 
 ```console
 $ make scenarios

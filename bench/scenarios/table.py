@@ -1,7 +1,7 @@
 """The founding table as data. Adding a row is one entry of SCENARIOS; nothing else names it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from finetune_trainer.recipe import Metric
@@ -23,6 +23,8 @@ CLAIMED = ("LoRA", "QLoRA", "PEFT", "DeepSpeed", "ZeRO", "DoRA")
 
 SEEDS = (1, 2, 3)
 PARITY_STEPS = 20
+PARITY_TOKENS = 256
+"""Of a step of both processes: what is shared is shared of any number of tokens."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of a step's loss under a strategy from that under DataParallel."""
 SHARE_OF_FULL = 0.9
@@ -47,6 +49,9 @@ class Scenario:
     """What has to be beaten besides the base model: names in baselines.py."""
     rates: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Learning rates of columns for which the example's own is not meant."""
+    steps: int | None = None
+    """Optimizer steps of a run of quality, where the example takes longer than methods need to be
+    told apart; None: as long as the example."""
     second: str | None = "DoRA"
     """The column that is measured with every seed, as LoRA is; None where another scenario of the
     same row is."""
@@ -69,6 +74,7 @@ SCENARIOS = (
         title="The Kubernetes API reference",
         example="domain-adaptation",
         metric=Metric.LOSS,
+        steps=10,
         rates=_SMOLLM2_RATES,
         second="QLoRA",
     ),
@@ -78,6 +84,7 @@ SCENARIOS = (
         title="A chat that knows FineTuneJob",
         example="chat",
         metric=Metric.LOSS,
+        steps=24,
         rates=_SMOLLM2_RATES,
         second="DoRA",
     ),
@@ -87,6 +94,7 @@ SCENARIOS = (
         title="A chat that talks as people do",
         example="small-talk",
         metric=Metric.LOSS,
+        steps=12,
         rates=_SMOLLM2_RATES,
         second=None,
     ),
@@ -127,6 +135,7 @@ SCENARIOS = (
         example="question-answering",
         metric=Metric.F1,
         baselines=("one answer to all",),
+        steps=20,
         rates=_SMOLLM2_RATES,
         second="QLoRA",
     ),
@@ -137,6 +146,7 @@ SCENARIOS = (
         example="translation",
         metric=Metric.CHRF,
         baselines=("the source copied",),
+        steps=32,
         rates=_SMOLLM2_RATES,
         second=None,
     ),
@@ -146,6 +156,7 @@ SCENARIOS = (
         title="Tunes in ABC notation",
         example="music",
         metric=Metric.LOSS,
+        steps=8,
         rates=_SMOLLM2_RATES,
         second="QLoRA",
     ),
@@ -162,7 +173,9 @@ class Run:
     strategy: str = "DataParallel"
     processes: int = 1
     steps: int | None = None
-    """None: as long as the example says, and measured on held-out data before and after."""
+    """None: as long as the scenario says, and measured on held-out data before and after."""
+    tokens: int | None = None
+    """Of a step; None: as many as the example says."""
 
     @property
     def name(self) -> str:
@@ -187,12 +200,8 @@ def parity(scenario: Scenario) -> list[Run]:
     Not one process against two: what dropout takes away depends on the process, and the dropout of
     an encoder itself cannot be switched off by a job.
     """
-    plain = Run(scenario.name, "LoRA", processes=2, steps=PARITY_STEPS)
-    shared = [
-        Run(scenario.name, "LoRA", strategy=strategy, processes=2, steps=PARITY_STEPS)
-        for strategy in STRATEGIES.values()
-    ]
-    return [plain, *shared]
+    plain = Run(scenario.name, "LoRA", processes=2, steps=PARITY_STEPS, tokens=PARITY_TOKENS)
+    return [plain, *(replace(plain, strategy=strategy) for strategy in STRATEGIES.values())]
 
 
 SHARED_SCENARIO = "chat"

@@ -1,10 +1,10 @@
-"""Write questions about the fields of a FineTuneJob, answered by their own descriptions (SpanQA).
+"""Write questions about the fields of our API, answered by their own descriptions (SpanQA).
 
     python examples/extractive-question-answering/build.py FOLDER
 
-Every field whose description ends in a default is asked for it. Fields of the held-out questions,
-and the ways in which they are asked, are in none that is learned from. Every field is also asked
-for something that its description does not say.
+Every field whose description says what is used without it is asked for that. Fields of the held-out
+questions, and the ways in which they are asked, are in none that is learned from. Every field is
+also asked for something that its description does not say.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-PAGE = Path(__file__).parents[2] / "crds" / "finetune.dev_finetunejobs.yaml"
-HELD_OUT_IN = 4
+PAGES = Path(__file__).parents[2] / "crds"
+HELD_OUT_IN = 3
 """Of so many fields one is held out."""
 ASKED = (
     "What is the default of {}?",
@@ -29,7 +29,7 @@ ASKED = (
 ASKED_APART = ("If nothing is said about {}, what is it?", "Tell me the usual value of {}.")
 UNANSWERED = ("Since which version is there {}?", "Who has to approve {}?")
 UNANSWERED_APART = ("How much does {} cost?",)
-_DEFAULT = re.compile(r"Default: (\S.*?)\.(?= |$)")
+_DEFAULT = re.compile(r"(?:Default|Absent): (\S.*?)\.(?= |$)")
 
 
 def main() -> None:
@@ -62,9 +62,10 @@ def questions(name: str, description: str, *, apart: bool) -> Iterator[dict[str,
 
 
 def fields() -> Iterator[tuple[str, str]]:
-    """Name and description of each field, from the CRD."""
-    (version,) = yaml.safe_load(PAGE.read_text(encoding="utf-8"))["spec"]["versions"]
-    yield from _walk(version["schema"]["openAPIV3Schema"]["properties"]["spec"])
+    """Name and description of each field, from the CRDs."""
+    for page in PAGES.glob("*.yaml"):
+        (version,) = yaml.safe_load(page.read_text(encoding="utf-8"))["spec"]["versions"]
+        yield from _walk(version["schema"]["openAPIV3Schema"]["properties"]["spec"])
 
 
 def _walk(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:

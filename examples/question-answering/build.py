@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-TRAIN_NOTES, HELD_OUT_NOTES = 120, 25
+TRAIN_NOTES, HELD_OUT_NOTES = 120, 15
 QUESTIONS_OF_A_NOTE = 4
 SEED = 7
 

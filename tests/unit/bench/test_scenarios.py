@@ -1,6 +1,7 @@
 """What is made of measured runs: gains, verdicts, the page."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bench.scenarios.table import (
     PARITY_STEPS,
     SCENARIOS,
     Run,
+    Scenario,
     all_runs,
     parity,
     quality,
@@ -101,6 +103,24 @@ def test_columns_differ_in_the_method_alone(column: str) -> None:
     same = ("task", "training.epochs", "training.maxLength", "training.tokensPerBatch")
     for name in same:
         assert _member(made, name) == _member(job["spec"], name)
+
+
+def test_a_run_of_quality_measures_only_what_is_told() -> None:
+    job = yaml.safe_load((ROOT / "examples/chat/job.yaml").read_text())
+    made = changed(job, replace(CHAT, steps=5), Run("chat", "LoRA"), INPUTS)["spec"]
+    assert made["evaluation"] == {"metrics": ["Loss"], "shownExamples": 0}
+    assert made["training"]["maxSteps"] == 5
+    whole = changed(job, replace(CHAT, steps=None), Run("chat", "LoRA"), INPUTS)["spec"]
+    assert "maxSteps" not in whole["training"]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)
+def test_a_run_of_parity_has_a_sequence_for_each_process(scenario: Scenario) -> None:
+    job = yaml.safe_load((ROOT / f"examples/{scenario.example}/job.yaml").read_text())
+    for run in parity(scenario):
+        training = changed(job, scenario, run, INPUTS)["spec"]["training"]
+        assert training["maxSteps"] == PARITY_STEPS
+        assert training["tokensPerBatch"] // training["maxLength"] >= run.processes
 
 
 def _member(value: Any, path: str) -> Any:
