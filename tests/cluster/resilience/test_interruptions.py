@@ -1,6 +1,6 @@
 """Whatever takes a trainer away, training goes on where it was and ends in the same adapter.
 
-All jobs train at the same time, each with its own mishap; a test looks at how one of them ended.
+Jobs train at the same time, each with its own mishap; a test looks at how one of them ended.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import pytest
@@ -161,13 +161,14 @@ def says_node_lost(job: Object) -> bool:
 
 Mishap = Callable[[Director, str], Story]
 
-ALONE: Mapping[str, Mishap] = {
+ALONE: dict[str, Mishap] = {
+    "node-lost": node_lost,
     "undisturbed": undisturbed,
     "killed": killed,
     "evicted": evicted,
     "suspended": suspended,
 }
-TOGETHER: Mapping[str, Mishap] = {
+TOGETHER: dict[str, Mishap] = {
     "pair": undisturbed,
     "pair-killed": rank_one_killed,
 }
@@ -191,26 +192,23 @@ def rather_on_node(name: str) -> Object:
 def stories(
     shared_kube: Kube, sources: Sources, second: str
 ) -> Iterator[Mapping[str, Future[Story]]]:
-    """What becomes of every job. Those of two nodes come first: the last one takes a node away."""
-    count = len(ALONE) + len(TOGETHER) + 1
-    with contextlib.ExitStack() as following, ThreadPoolExecutor(count) as pool:
+    """What becomes of every job. Those of two nodes come first, because one of the others takes a
+    node away; while that is waited for, the rest have the processors."""
+    with contextlib.ExitStack() as following, ThreadPoolExecutor(len(TOGETHER | ALONE)) as pool:
         director = Director(shared_kube, sources, following)
-        for name in ALONE:
-            director.start(name, on_node("first"))
         for name in TOGETHER:
             director.start(name, TWO_NODES)
         told = {name: pool.submit(mishap, director, name) for name, mishap in TOGETHER.items()}
-        told |= {name: pool.submit(mishap, director, name) for name, mishap in ALONE.items()}
-        together = [told[name] for name in TOGETHER]
+        together = tuple(told.values())
 
-        def last() -> Story:
-            for each in together:
-                each.exception()
-            director.start("node-lost", rather_on_node(second))
-            return node_lost(director, "node-lost")
+        def afterwards(name: str) -> Story:
+            wait(together)
+            director.start(
+                name, rather_on_node(second) if name == "node-lost" else on_node("first")
+            )
+            return ALONE[name](director, name)
 
-        told["node-lost"] = pool.submit(last)
-        yield told
+        yield told | {name: pool.submit(afterwards, name) for name in ALONE}
 
 
 @pytest.fixture(scope="module")
