@@ -28,6 +28,7 @@ def job(folder: Path, model: Path, steps: int) -> Path:
         "dataset": {"train": [{"storageUri": "pvc://data/train.jsonl"}]},
         "training": {"maxSteps": steps, "maxLength": 128, "tokensPerBatch": 256},
         "compute": {"device": "CPU"},
+        "evaluation": {"metrics": ["Loss"]},
         "output": {
             "storageUri": "oci://registry.example.com/adapters/tiny:v1",
             "exports": ["Adapter", "Merged"],
