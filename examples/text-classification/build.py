@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SECTIONS = ("admin", "database", "editors", "fonts", "games", "mail", "science", "sound")
-TRAIN, HELD_OUT = 180, 90
+TRAIN, HELD_OUT = 180, 250
 """Packages of each section at most: what two cores learn in a minute or two."""
 HELD_OUT_IN = 3
 """Of so many source packages one is held out."""
