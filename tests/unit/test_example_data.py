@@ -41,7 +41,7 @@ def test_notes_that_are_held_out_have_nothing_in_common_with_those_that_are_lear
     with module("question-answering") as build:
         train, held_out = (list(build.examples(held_out=each)) for each in (False, True))
         assert train == list(build.examples(held_out=False))
-    assert (len(train), len(held_out)) == (480, 100)
+    assert (len(train), len(held_out)) == (480, 60)
     assert all(line["answer"] in line["context"] for line in (*train, *held_out))
     for key in ("context", "question", "answer"):
         assert not {line[key] for line in train} & {line[key] for line in held_out}
