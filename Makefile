@@ -126,7 +126,7 @@ bench-trainer: venv ## Compare the trainer's speed with its peers' on real conve
 	$(PYTHON) -m bench.trainer --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: scenarios
-scenarios: venv ## Measure every scenario with every method, and write docs/scenarios.md (90 minutes)
+scenarios: venv ## Measure every scenario with every method, and write docs/scenarios.md (hours; goes on where it was stopped)
 	$(PYTHON) -m bench.scenarios $(BENCH_ARGUMENTS)
 
 .PHONY: bench-exports

@@ -15,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from finetune_trainer.oci.layout import pack
 from finetune_trainer.oci.reference import ImageReference
 from finetune_trainer.oci.registry import Registry
-from tests.cluster.kube import Object
+from tests.cluster.kube import Object, merge
 from tests.cluster.tiny_model import write_tiny_model
 
 STEPS = 160
@@ -99,17 +99,8 @@ def finetune_job(
             "output": {"storageUri": f"oci://{sources.registry}/resilience/{namespace}-{name}:v1"},
         },
     }
-    return merged(job, change or {})
-
-
-def merged(base: Object, change: Object) -> Object:
-    """A merge patch: mappings are merged, everything else is replaced."""
-    found = dict(base)
-    for name, value in change.items():
-        old = found.get(name)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        found[name] = merged(old, value) if both else value
-    return found
+    made: Object = merge(job, change or {})
+    return made
 
 
 TWO_NODES: Object = {

@@ -16,14 +16,13 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from tests.cluster.kube import Kube, Object, condition, is_true
+from tests.cluster.kube import Kube, Object, condition, is_true, merge
 from tests.cluster.resilience.jobs import (
     INTERVAL,
     STEPS,
     TWO_NODES,
     Sources,
     finetune_job,
-    merged,
     weights,
 )
 from tests.cluster.resilience.machine import Container, kubelet_stopped
@@ -185,7 +184,8 @@ def rather_on_node(name: str) -> Object:
     preferred = [{"weight": 100, "preference": {"matchExpressions": [wanted]}}]
     affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
     one_node = {"spec": {"compute": {"nodes": 1, "podTemplate": {"affinity": affinity}}}}
-    return merged(TWO_NODES, one_node)
+    made: Object = merge(TWO_NODES, one_node)
+    return made
 
 
 @pytest.fixture(scope="module")

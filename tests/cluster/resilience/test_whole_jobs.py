@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from tests.cluster.kube import Kube, Object
-from tests.cluster.resilience.jobs import STEPS, TWO_NODES, Sources, finetune_job, merged
+from tests.cluster.kube import Kube, Object, merge
+from tests.cluster.resilience.jobs import STEPS, TWO_NODES, Sources, finetune_job
 from tests.cluster.resilience.trainer_log import TrainerLog, running_pod
 
 pytestmark = pytest.mark.exclusive
@@ -20,7 +20,8 @@ def room_for_one(node: Object) -> Object:
     processors = int(float(node["status"]["allocatable"]["cpu"]) * 1000)
     request = {"requests": {"cpu": f"{processors * 6 // 10}m"}}
     compute = {"podTemplate": {"resources": request}}
-    return merged(TWO_NODES, {"spec": {"training": {"maxSteps": 20}, "compute": compute}})
+    made: Object = merge(TWO_NODES, {"spec": {"training": {"maxSteps": 20}, "compute": compute}})
+    return made
 
 
 def trained(kube: Kube, job: str) -> tuple[datetime, datetime]:
