@@ -27,6 +27,34 @@ spec:
   containers: [{name: sleep, image: "localhost/devcluster/busybox:1"}]
 """
 
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: NAME, namespace: default}
+spec:
+  accessModes: [ReadWriteMany]
+  storageClassName: shared
+  resources: {requests: {storage: 1Mi}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, namespace: default}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: sleep
+    image: localhost/devcluster/busybox:1
+    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: NAME}}]
+"""
+
+EMPTY_NODE = """
+apiVersion: v1
+kind: Node
+metadata: {name: NAME}
+spec: {taints: [{key: simulated, effect: NoSchedule}]}
+"""
+
 
 def devcluster(
     *arguments: str, stdin: str = "", status: int = 0, **environment: str
@@ -117,6 +145,24 @@ def test_nodes_come_go_and_fall_silent(second_cluster: None) -> None:
     devcluster("node", "remove", "second")
     assert kubectl("get", "nodes", "--output=name").split() == ["node/first"]
     assert not list(Path("/sys/fs/cgroup").glob(f"*/{NAME}/second*"))
+
+
+def test_volumes_are_removed_on_a_node_that_has_a_kubelet(second_cluster: None) -> None:
+    """The provisioner's helper pods tolerate every taint, those of simulated nodes too."""
+    kubectl("apply", "-f", "-", stdin=CLAIM.replace("NAME", "kept"))
+    kubectl("wait", "--for=condition=Ready", "pod/kept", "--timeout=60s")
+    kubectl("apply", "-f", "-", stdin=EMPTY_NODE.replace("NAME", "simulated"))
+    # The scheduler prefers it: all its room is free.
+    room = {"cpu": "64", "memory": "256Gi", "pods": "500"}
+    ready = {"type": "Ready", "status": "True"}
+    status = {"status": {"capacity": room, "allocatable": room, "conditions": [ready]}}
+    patch = ["--subresource=status", "--type=merge", "--patch", json.dumps(status)]
+    kubectl("patch", "node/simulated", *patch)
+    kubectl("wait", "--for=condition=Ready", "node/simulated", "--timeout=10s")
+
+    kubectl("delete", "pod/kept", "persistentvolumeclaim/kept", "--timeout=60s")
+    kubectl("wait", "--for=delete", "persistentvolume", "--all", "--timeout=60s")
+    kubectl("delete", "node/simulated")
 
 
 def weight(group: Path) -> int:

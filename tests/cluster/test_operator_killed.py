@@ -62,12 +62,11 @@ async def test_killed_before_and_after_each_write(cluster: dict[str, Any], tmp_p
     async with world("killed", script, tmp_path) as the_world:
         executioner = Executioner(the_world)
         names = {f"job-{number}" for number in range(JOBS)}
-        user = asyncio.create_task(suspends_and_resumes(the_world))
-        try:
+        async with asyncio.TaskGroup() as group:
+            user = group.create_task(suspends_and_resumes(the_world))
             await the_world.create_workspace("support")
             await asyncio.gather(*(the_world.create(name, **LIFE) for name in names))
             jobs = await the_world.until(all_cleaned_up(JOBS), deadline=300)
-        finally:
             user.cancel()
         assert executioner.struck(Moment.BEFORE) >= executioner.struck(Moment.AFTER) >= WRITES
         for name, job in jobs.items():

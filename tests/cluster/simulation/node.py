@@ -68,6 +68,12 @@ class SimulatedNode:
         lease = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{self.name}"
         await self.api.ask("DELETE", lease, absent=True)
 
+    def check(self) -> None:
+        """Raises what ended the node's work, such as a script that knows no answer for a pod."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
     async def _heart(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -18,7 +18,10 @@ from tests.cluster.simulation.node import Script, SimulatedNode
 from tests.cluster.simulation.operator_process import OperatorProcess
 from tests.cluster.simulation.proxy import Proxy
 
-ROOT = Path(__file__).parents[3]
+CRDS = {
+    path.stem: path.read_bytes() for path in (Path(__file__).parents[3] / "crds").glob("*.yaml")
+}
+"""Content of each CRD's file, by the file's name: group_plural."""
 JOBS = "/apis/finetune.dev/v1beta1/namespaces/{}/finetunejobs"
 CLASSES = "/apis/finetune.dev/v1beta1/finetuneclasses"
 INSTALLED = "/apis/apps/v1/namespaces/finetune-system/deployments/finetune-operator"
@@ -87,6 +90,8 @@ class World:
         try:
             async with asyncio.timeout(deadline):
                 while True:
+                    for node in self.nodes:
+                        node.check()
                     seen = await self.jobs()
                     if holds(seen):
                         return seen
@@ -148,21 +153,15 @@ async def world(
         try:
             yield made
         finally:
-            await made.tear_down()
-            process.close()
-            await asyncio.gather(*(node.stop() for node in made_nodes))
+            try:
+                await made.tear_down()
+            finally:
+                process.close()
+                await asyncio.gather(*(node.stop() for node in made_nodes))
 
 
 async def _prepare(api: Api, identity: str) -> None:
-    for path in sorted((ROOT / "crds").glob("*.yaml")):  # before anything runs
-        name = ".".join(reversed(path.stem.split("_")))
-        crd = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"
-        async with api.session.patch(
-            f"{api.connection.url}{crd}?fieldManager=test&force=true",
-            data=path.read_bytes(),
-            headers={"Content-Type": APPLY},
-        ) as response:
-            assert response.status < 300, await response.text()
+    await asyncio.gather(*(_install(api, *crd) for crd in CRDS.items()))
     await api.apply(f"/api/v1/namespaces/{identity}", restricted(identity))
     its_class = {
         "apiVersion": "finetune.dev/v1beta1",
@@ -170,13 +169,26 @@ async def _prepare(api: Api, identity: str) -> None:
         "metadata": {"name": identity},
         "spec": {"images": {"trainer": "registry.local:5000/simulated:v1"}},
     }
+    await api.apply(f"{CLASSES}/{identity}", its_class)
+
+
+async def _install(api: Api, name: str, crd: bytes) -> None:
+    """Returns when objects of the kind can be asked for, which takes a new CRD a moment."""
+    group, plural = name.split("_")
+    definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{group}"
+    async with api.session.patch(
+        f"{api.connection.url}{definition}?fieldManager=test&force=true",
+        data=crd,
+        headers={"Content-Type": APPLY},
+    ) as response:
+        assert response.status < 300, await response.text()
     async with asyncio.timeout(30):
-        while True:  # a new CRD takes a moment to be served
-            try:
-                await api.apply(f"{CLASSES}/{identity}", its_class)
-                return
-            except AssertionError:
-                await asyncio.sleep(POLL_SECONDS)
+        while True:
+            objects = f"{api.connection.url}/apis/{group}/v1beta1/{plural}"
+            async with api.session.get(objects) as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager

@@ -58,6 +58,9 @@ func writeStorageConfigs() error {
 		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "helper-pod"},
 		"spec": map[string]any{
 			"priorityClassName": "system-node-critical", "terminationGracePeriodSeconds": 0,
+			// Which a kubelet says of its node. The provisioner lets its helpers tolerate every taint, and those that
+			// remove a shared directory go to any node: one that a test only simulates would never run them.
+			"nodeSelector":    map[string]any{"kubernetes.io/os": "linux"},
 			"securityContext": map[string]any{"runAsUser": 0},
 			"containers":      []any{map[string]any{"name": "helper-pod", "image": helperImage}},
 		},
