@@ -84,7 +84,6 @@ SCENARIOS = (
         title="A chat that knows FineTuneJob",
         example="chat",
         metric=Metric.LOSS,
-        steps=24,
         rates=_SMOLLM2_RATES,
         second="DoRA",
     ),
