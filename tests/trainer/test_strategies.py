@@ -254,6 +254,6 @@ def _saved(root: Path) -> dict[str, torch.Size]:
 def test_four_passes_make_the_gradients_of_one(alone: Alone, tmp_path: Path, name: str) -> None:
     before = alone.roots[name]
     go_on_from(FIRST, before, tmp_path)
-    one_process(tmp_path, alone, name, compute={"microBatch": 4})
+    one_process(tmp_path, alone, name, compute={"passes": {"microBatch": 4}})
     theirs = gradients(before, FIRST + 1, before)
     assert farthest_apart(gradients(tmp_path, FIRST + 1, before), theirs) <= 1e-5

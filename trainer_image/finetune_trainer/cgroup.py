@@ -24,10 +24,19 @@ class Cgroup:
         counts = dict(line.split() for line in text.splitlines())
         return int(counts.get("oom_kill", 0))
 
+    def memory_limit(self) -> int:
+        """Bytes that may be used: the machine's, or the cgroup's limit where there is a lower."""
+        limits = [self._of_machine("MemTotal")]
+        for controller, limit, _, _ in _MEMORY_FILES:
+            limited = self._read(controller, limit) or ""
+            if limited.isdigit():
+                limits.append(int(limited))
+        return min(limits)
+
     def memory_left(self) -> int:
         """Bytes that can still be taken: of the machine, and of the cgroup where it has a limit.
         What only caches files counts as free."""
-        left = [self._left_of_machine()]
+        left = [self._of_machine("MemAvailable")]
         for controller, limit, usage, cached in _MEMORY_FILES:
             limited = self._read(controller, limit) or ""
             used = self._read(controller, usage) or ""
@@ -37,10 +46,10 @@ class Cgroup:
                 left.append(int(limited) - int(used) + int(statistics.get(cached, 0)))
         return min(left)
 
-    def _left_of_machine(self) -> int:
+    def _of_machine(self, what: str) -> int:
         lines = (line.split(":") for line in self.machine.read_text().splitlines())
         known = {name: int(value.split()[0]) * 1024 for name, value in lines}
-        return known["MemAvailable"]
+        return known[what]
 
     def _read(self, controller: str, name: str) -> str | None:
         """A file of the controller (version 1) or of the single hierarchy (controller "")."""

@@ -10,6 +10,7 @@ from typing import Any
 from finetune_operator.cli.machine import Local
 from finetune_operator.cli.refusals import Refusal, Refused
 from finetune_operator.domain.sizing import gib, impossible, laid_out
+from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.catalogue import architecture_of
 from finetune_trainer.memory.choose import Choice
@@ -87,7 +88,8 @@ def this_machine(device: Device, flops_per_second: float | None = None) -> Machi
         return Machine(True, bf16=True, memory=_gpu_memory(), flops_per_second=flops_per_second)
     flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     bf16 = not _BF16_FLAGS.isdisjoint(flags)
-    return Machine(False, bf16=bf16, memory=_ram(), flops_per_second=flops_per_second)
+    memory = Cgroup().memory_limit()
+    return Machine(False, bf16=bf16, memory=memory, flops_per_second=flops_per_second)
 
 
 def _architecture(storage_uri: str, config: Path | None) -> Architecture | None:
@@ -109,15 +111,6 @@ def _notes(choice: Choice, machine: Machine) -> list[str]:
         f" {gib(machine.memory)}, and training may be killed: lower training.maxLength, or set"
         " quantization.type NF4"
     ]
-
-
-def _ram() -> int:
-    """The machine's, or the cgroup's limit where there is a lower one."""
-    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-    total = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemTotal"))
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else "max"
-    return total if text == "max" else min(total, int(text))
 
 
 def _gpu_memory() -> int | None:

@@ -56,14 +56,15 @@ def test_kills_for_want_of_memory_are_counted(
 
 
 @pytest.mark.parametrize(
-    ("folder", "files", "left"),
+    ("folder", "files", "left", "limit"),
     [
         (
             "",
             {"memory.max": "1000\n", "memory.current": "700\n", "memory.stat": "anon 1\nfile 50\n"},
             350,
+            1000,
         ),
-        ("", {"memory.max": "max\n", "memory.current": "700\n"}, 4096),
+        ("", {"memory.max": "max\n", "memory.current": "700\n"}, 4096, 8192),
         (
             "memory",
             {
@@ -72,13 +73,14 @@ def test_kills_for_want_of_memory_are_counted(
                 "memory.stat": "total_cache 500\n",
             },
             1500,
+            5000,
         ),
-        ("", {}, 4096),
+        ("", {}, 4096, 8192),
     ],
     ids=["v2", "v2 without a limit", "v1", "no memory controller"],
 )
 def test_memory_that_is_left_counts_cached_files_as_free(
-    tmp_path: Path, folder: str, files: dict[str, str], left: int
+    tmp_path: Path, folder: str, files: dict[str, str], left: int, limit: int
 ) -> None:
     (tmp_path / "membership").write_text("0::/\n")
     (tmp_path / "meminfo").write_text("MemTotal: 8 kB\nMemAvailable: 4 kB\nHugePages_Total: 0\n")
@@ -87,6 +89,7 @@ def test_memory_that_is_left_counts_cached_files_as_free(
         (tmp_path / "mount" / folder / name).write_text(text)
     cgroup = Cgroup(tmp_path / "mount", tmp_path / "membership", tmp_path / "meminfo")
     assert cgroup.memory_left() == left
+    assert cgroup.memory_limit() == limit
 
 
 def test_no_memory_controller_counts_nothing(tmp_path: Path) -> None:

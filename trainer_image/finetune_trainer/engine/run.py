@@ -15,6 +15,7 @@ from finetune_trainer.engine.callbacks import Evaluations, Surroundings
 from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, CheckpointState
 from finetune_trainer.engine.held_out import HeldOut, compared, summary
 from finetune_trainer.engine.loading import load_model, published_dtype
+from finetune_trainer.engine.passes import choose_passes
 from finetune_trainer.engine.precision import autocast, resolve
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.references import References, Start
@@ -33,7 +34,7 @@ from finetune_trainer.manifest import Best, Progress, Stage, Trained
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.objectives import ReferencedObjective, objective_of
-from finetune_trainer.recipe import Precision, Recipe
+from finetune_trainer.recipe import Passes, Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.scores import ScoresFile, ScoresOfModel
 from finetune_trainer.starting_adapter import open_adapter
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 class _Prepared:
     base: BaseModel
     dataset: Dataset
+    passes: Passes
     plan: Plan
     adapter: Path | None
     """What training goes on from, where it does not start from the base model."""
@@ -114,6 +116,7 @@ def run(
     trainer = PackedTrainer(
         model=model,
         recipe=recipe,
+        passes=prepared.passes,
         plan=plan,
         examples=prepared.dataset.train,
         around=around,
@@ -166,15 +169,16 @@ def _prepare(recipe: Recipe, workspace: Workspace, world: World) -> _Prepared:
     dataset = load_dataset(recipe, workspace, base.tokenizer())
     if world.leads:
         world.maximum([0.0])
+    passes = recipe.compute.passes or choose_passes(recipe, base, world)
     plan = make_plan(
         dataset.train.lengths,
         dataset.train.weights,
         recipe.training,
-        micro_batch=recipe.compute.micro_batch,
+        micro_batch=passes.micro_batch,
         lay_out=TASKS[recipe.task].lay_out,
         mixture=dataset.mixture,
     )
-    return _Prepared(base, dataset, plan, _adapter(base, recipe, workspace))
+    return _Prepared(base, dataset, passes, plan, _adapter(base, recipe, workspace))
 
 
 def _adapter(base: BaseModel, recipe: Recipe, workspace: Workspace) -> Path | None:

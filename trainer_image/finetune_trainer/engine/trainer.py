@@ -26,7 +26,7 @@ from finetune_trainer.errors import DivergedError
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.rates import set_rates
 from finetune_trainer.objectives import Row, StepObjective, objective_of
-from finetune_trainer.recipe import Recipe, Schedule
+from finetune_trainer.recipe import Passes, Recipe, Schedule
 
 _SCHEDULES = {
     Schedule.COSINE: "cosine",
@@ -56,6 +56,7 @@ class PackedTrainer(Trainer):
         *,
         model: torch.nn.Module,
         recipe: Recipe,
+        passes: Passes,
         plan: Plan,
         examples: Examples,
         around: Surroundings,
@@ -77,7 +78,7 @@ class PackedTrainer(Trainer):
         self.last_loss = template.loss
         super().__init__(
             model=model,
-            args=_arguments(recipe, plan, around.world, sharding, around.checkpoints.root),
+            args=_arguments(recipe, passes, plan, around, sharding),
             callbacks=[Agree(recipe.checkpoint, around), evaluations, Report(plan, around)],
         )
         self.remove_callback(PrinterCallback)  # Report says it
@@ -221,12 +222,13 @@ class PackedTrainer(Trainer):
 
 
 def _arguments(
-    recipe: Recipe, plan: Plan, world: World, sharding: Sharding, directory: Path
+    recipe: Recipe, passes: Passes, plan: Plan, around: Surroundings, sharding: Sharding
 ) -> TrainingArguments:
     training = recipe.training
+    world = around.world
     on_gpu = world.device.type == "cuda"
     return TrainingArguments(
-        output_dir=str(directory),
+        output_dir=str(around.checkpoints.root),
         max_steps=plan.total_steps,
         learning_rate=training.learning_rate,
         lr_scheduler_type=_SCHEDULES[training.schedule],
@@ -237,7 +239,7 @@ def _arguments(
         seed=training.seed,
         use_cpu=not on_gpu,
         deepspeed=sharding.settings or None,
-        activation_checkpointing=recipe.compute.activation_checkpointing,
+        activation_checkpointing=passes.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=GPU_LOGGING_STEPS if on_gpu else 1,
         logging_first_step=True,

@@ -22,6 +22,7 @@ from finetune_trainer.recipe.compute import (
     Device,
     Distribution,
     Offload,
+    Passes,
     Strategy,
 )
 from finetune_trainer.recipe.dataset import (
@@ -98,6 +99,7 @@ __all__ = [
     "Offload",
     "Optimizer",
     "Output",
+    "Passes",
     "Precision",
     "Preference",
     "PreferenceLoss",

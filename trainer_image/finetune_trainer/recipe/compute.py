@@ -37,6 +37,15 @@ class Device(StrEnum):
     GPU = "GPU"
 
 
+class Passes(Frozen):
+    """How a process does its share of a step."""
+
+    micro_batch: int = Field(default=1, ge=1)
+    """Sequences of training.maxLength tokens in one forward and backward pass, at most."""
+    activation_checkpointing: bool = False
+    """Keep only what passes between layers, and compute each layer again for its gradient."""
+
+
 class Compute(Frozen):
     """How many processes share a step: one for each GPU, or one for each node without GPUs; and
     how each does its share. Nothing here changes a result."""
@@ -44,10 +53,8 @@ class Compute(Frozen):
     device: Device
     nodes: int = Field(ge=1)
     gpus_per_node: int = Field(ge=0)
-    micro_batch: int = Field(default=1, ge=1)
-    """Sequences of training.maxLength tokens in one forward and backward pass, at most."""
-    activation_checkpointing: bool = False
-    """Keep only what passes between layers, and compute each layer again for its gradient."""
+    passes: Passes | None = None
+    """None: chosen where it trains, from the model's config.json and the memory that is there."""
 
     @property
     def processes_per_node(self) -> int:

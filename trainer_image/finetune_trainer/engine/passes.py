@@ -1,0 +1,58 @@
+"""How each process does its share of a step, where the recipe leaves it open.
+
+Here the model's config.json, the memory and the processor are known, whatever was known of them
+when the job was accepted.
+"""
+
+import json
+import logging
+import os
+
+import torch
+
+from finetune_trainer.base_model import BaseModel
+from finetune_trainer.cgroup import Cgroup
+from finetune_trainer.engine.precision import resolve
+from finetune_trainer.engine.world import World
+from finetune_trainer.memory.choose import choose
+from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
+from finetune_trainer.memory.layout import Machine
+from finetune_trainer.recipe import Passes, Precision, Recipe
+
+log = logging.getLogger(__name__)
+
+
+def choose_passes(recipe: Recipe, base: BaseModel, world: World) -> Passes:
+    """The fastest that fit into the memory of every process, by estimate; those that need least,
+    where none do. One sequence at a time for a model whose architecture is not known.
+    """
+    machine = Machine(
+        gpu=world.device.type == "cuda",
+        bf16=resolve(recipe.training.precision, world) is Precision.BF16,
+        memory=-int(world.maximum([-float(_memory(world))])[0]),
+    )
+    config = json.loads((base.path / "config.json").read_bytes())
+    try:
+        architecture = architecture_from_config(config)
+    except UnknownArchitectureError as error:
+        log.info("one sequence at a time: %s", error)
+        return Passes()
+    strategies = [(recipe.strategy, recipe.distribution.offload)]
+    layout = choose(recipe, architecture, machine, strategies).layout
+    log.info(
+        "%d sequence(s) of %d tokens in a pass%s",
+        layout.micro_batch,
+        recipe.training.max_length,
+        ", activations computed again" if layout.activation_checkpointing else "",
+    )
+    return Passes(
+        micro_batch=layout.micro_batch,
+        activation_checkpointing=layout.activation_checkpointing,
+    )
+
+
+def _memory(world: World) -> int:
+    """Bytes that this process may use."""
+    if world.device.type == "cuda":
+        return torch.cuda.get_device_properties(world.device).total_memory
+    return Cgroup().memory_limit() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
