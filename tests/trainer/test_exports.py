@@ -50,6 +50,8 @@ def run(root: Path, base: Path, method: str, *exports: str, **changes: Any) -> R
         method=METHOD_SETTINGS[method],
         dataset={"validationFraction": 0.25},
         training={"maxSteps": 4, "warmupSteps": 0, "precision": "FP32"},
+        # Dropout is drawn for a pass: on every machine the same.
+        compute={"passes": {"microBatch": 1}},
         output={"exports": ["Adapter", *exports]},
         **changes,
     )

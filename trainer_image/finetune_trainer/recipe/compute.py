@@ -48,7 +48,7 @@ class Passes(Frozen):
 
 class Compute(Frozen):
     """How many processes share a step: one for each GPU, or one for each node without GPUs; and
-    how each does its share. Nothing here changes a result."""
+    how each does its share. Nothing here changes a result, but for what dropout draws."""
 
     device: Device
     nodes: int = Field(ge=1)
