@@ -30,7 +30,7 @@ spec:
 CLAIM = """
 apiVersion: v1
 kind: PersistentVolumeClaim
-metadata: {name: NAME, namespace: default}
+metadata: {name: kept, namespace: default}
 spec:
   accessModes: [ReadWriteMany]
   storageClassName: shared
@@ -38,20 +38,20 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: NAME, namespace: default}
+metadata: {name: kept, namespace: default}
 spec:
   terminationGracePeriodSeconds: 0
   containers:
   - name: sleep
     image: localhost/devcluster/busybox:1
     volumeMounts: [{name: data, mountPath: /data}]
-  volumes: [{name: data, persistentVolumeClaim: {claimName: NAME}}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: kept}}]
 """
 
 EMPTY_NODE = """
 apiVersion: v1
 kind: Node
-metadata: {name: NAME}
+metadata: {name: simulated}
 spec: {taints: [{key: simulated, effect: NoSchedule}]}
 """
 
@@ -149,9 +149,9 @@ def test_nodes_come_go_and_fall_silent(second_cluster: None) -> None:
 
 def test_volumes_are_removed_on_a_node_that_has_a_kubelet(second_cluster: None) -> None:
     """The provisioner's helper pods tolerate every taint, those of simulated nodes too."""
-    kubectl("apply", "-f", "-", stdin=CLAIM.replace("NAME", "kept"))
+    kubectl("apply", "-f", "-", stdin=CLAIM)
     kubectl("wait", "--for=condition=Ready", "pod/kept", "--timeout=60s")
-    kubectl("apply", "-f", "-", stdin=EMPTY_NODE.replace("NAME", "simulated"))
+    kubectl("apply", "-f", "-", stdin=EMPTY_NODE)
     # The scheduler prefers it: all its room is free.
     room = {"cpu": "64", "memory": "256Gi", "pods": "500"}
     ready = {"type": "Ready", "status": "True"}

@@ -68,4 +68,13 @@ def test_the_facts_are_those_of_this_version() -> None:
     (short_name,) = FineTuneJob.resource.short_names
     assert f"is {short_name}:" in answer_of("What is the short name of FineTuneJob?")
     assert f"code {ExitCode.PREEMPTED:d}" in answer_of("Which exit code stands for Preempted?")
-    assert {"suspend", "cleanupAfterSeconds"} <= ALWAYS_MUTABLE
+    for field, question in (
+        ("suspend", "How do I suspend a FineTuneJob?"),
+        ("cleanupAfterSeconds", "What does cleanupAfterSeconds do?"),
+    ):
+        assert field in answer_of(question)
+        assert field in ALWAYS_MUTABLE
+    crd = (EXAMPLE.parents[1] / "crds/finetune.dev_finetunejobs.yaml").read_text()
+    limit = "at most 48 characters"
+    assert limit in answer_of("What is the limit for job names?")
+    assert f"must have {limit}" in crd

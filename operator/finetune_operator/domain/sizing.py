@@ -6,7 +6,7 @@ from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.choose import Choice, choose
 from finetune_trainer.memory.estimate import Estimate, estimate
 from finetune_trainer.memory.layout import Layout, Machine
-from finetune_trainer.recipe import Passes, Recipe, Strategy
+from finetune_trainer.recipe import Recipe, Strategy
 
 _GIB = 1 << 30
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": _GIB, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
@@ -35,11 +35,7 @@ def laid_out(
     offload = recipe.distribution.offload
     choice = choose(recipe, architecture, machine, [(each, offload) for each in strategies])
     layout = choice.layout
-    passes = Passes(
-        micro_batch=layout.micro_batch,
-        activation_checkpointing=layout.activation_checkpointing,
-    )
-    compute = recipe.compute.model_copy(update={"passes": passes})
+    compute = recipe.compute.model_copy(update={"passes": layout.passes})
     distribution = recipe.distribution.model_copy(update={"strategy": layout.strategy})
     return recipe.model_copy(update={"compute": compute, "distribution": distribution}), choice
 

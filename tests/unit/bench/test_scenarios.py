@@ -100,7 +100,7 @@ def test_columns_differ_in_the_method_alone(column: str) -> None:
         assert method[method["type"].lower()] == job["spec"]["method"]["lora"]
     assert made["training"]["seed"] == 2
     assert made["dataset"]["validation"] == [{"storageUri": "file:///data/validation.jsonl"}]
-    same = ("task", "training.maxLength", "training.tokensPerBatch")
+    same = ("task", "training.maxSteps", "training.maxLength", "training.tokensPerBatch")
     for name in same:
         assert _member(made, name) == _member(job["spec"], name)
 

@@ -45,10 +45,7 @@ def choose_passes(recipe: Recipe, base: BaseModel, world: World) -> Passes:
         recipe.training.max_length,
         ", activations computed again" if layout.activation_checkpointing else "",
     )
-    return Passes(
-        micro_batch=layout.micro_batch,
-        activation_checkpointing=layout.activation_checkpointing,
-    )
+    return layout.passes
 
 
 def _memory(world: World) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from finetune_trainer.recipe import Offload, Strategy
+from finetune_trainer.recipe import Offload, Passes, Strategy
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,13 @@ class Layout:
     """Keep only what passes between layers, and compute each layer again for its gradient."""
     strategy: Strategy = Strategy.DATA_PARALLEL
     offload: Offload = Offload.NONE
+
+    @property
+    def passes(self) -> Passes:
+        """Of a step, as a recipe says it."""
+        return Passes(
+            micro_batch=self.micro_batch, activation_checkpointing=self.activation_checkpointing
+        )
 
 
 @dataclass(frozen=True)
