@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -92,7 +93,7 @@ def run_pod(name: str, node: str) -> None:
 
 def left_behind(namespaces: set[str]) -> list[str]:
     """What a cluster of our name has left on this machine."""
-    found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}")]
+    found = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}*")]
     found += [line for line in Path("/proc/1/mounts").read_text().splitlines() if NAME in line]
     found += [str(path) for path in Path("/run").glob(NAME)]
     for process in Path("/proc").glob("[0-9]*"):
@@ -165,13 +166,26 @@ def test_volumes_are_removed_on_a_node_that_has_a_kubelet(second_cluster: None) 
     kubectl("delete", "node/simulated")
 
 
+@contextlib.contextmanager
+def shell() -> Iterator[subprocess.Popen[str]]:
+    """Somebody who is in the cluster, and stays."""
+    command = [ROOT / "dev/cluster/devcluster", "exec", "--", "sh", "-c", "echo in; exec sleep 600"]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as open_one:
+        assert open_one.stdout
+        assert open_one.stdout.readline() == "in\n"
+        try:
+            yield open_one
+        finally:
+            open_one.kill()
+
+
 def weight(group: Path) -> int:
     """Of the processors, among the groups beside it."""
     (file,) = (path for name in ("cpu.shares", "cpu.weight") if (path := group / name).exists())
     return int(file.read_text())
 
 
-def test_busy_pods_leave_the_api_server_its_processors(second_cluster: None) -> None:
+def test_busy_pods_starve_neither_the_api_server_nor_its_clients(second_cluster: None) -> None:
     (pods,) = (
         node
         for kind in ("cpu.shares", "cpu.weight")
@@ -182,6 +196,14 @@ def test_busy_pods_leave_the_api_server_its_processors(second_cluster: None) -> 
     running = set((system / "cgroup.procs").read_text().split())
     assert {str(process_id(name)) for name in ("etcd", "kube-apiserver")} <= running
     assert weight(system) >= 10 * weight(pods)
+
+    with shell() as client:
+        (clients,) = (
+            group
+            for group in pods.parent.parent.glob(f"{NAME}.*")
+            if str(client.pid) in (group / "cgroup.procs").read_text().split()
+        )
+        assert weight(clients) == weight(pods.parent)
 
 
 def test_an_external_cluster_gets_only_the_chosen_context(second_cluster: None) -> None:
@@ -207,8 +229,9 @@ def test_up_repairs_what_kill_broke_and_down_leaves_nothing(second_cluster: None
     supervisor = report()["supervisor"]
     namespaces = namespaces_of(supervisor)
     assert len(left_behind(namespaces)) > 10, "the search below would find a cluster"
-    os.kill(supervisor, signal.SIGKILL)
-    devcluster("down")
+    with shell():
+        os.kill(supervisor, signal.SIGKILL)
+        devcluster("down")
     assert left_behind(namespaces) == []
     devcluster("down")
     assert "not running" in devcluster("status", status=1).stderr

@@ -18,7 +18,7 @@ from finetune_trainer.oci.registry import Registry
 from tests.cluster.kube import Object, merge
 from tests.cluster.tiny_model import write_tiny_model
 
-STEPS = 160
+STEPS = 240
 INTERVAL = 20
 """Steps between checkpoints."""
 

@@ -55,27 +55,60 @@ func joinSystemCgroup() error {
 		return err
 	}
 	for _, mount := range mounts {
-		whole, system := filepath.Join(mount, name), filepath.Join(mount, name, "system")
-		for _, directory := range []string{whole, system} {
-			if err := createCgroup(directory); err != nil {
-				return err
-			}
+		whole := filepath.Join(mount, name)
+		if err := createCgroup(whole); err != nil {
+			return err
 		}
 		if _, err := weigh(whole, clusterWeight); err != nil {
 			return err
 		}
-		weighed, err := weigh(system, systemWeight)
-		if err != nil {
-			return err
-		}
-		if !weighed {
-			continue // a hierarchy that says nothing about processors
-		}
-		if err := os.WriteFile(filepath.Join(system, "cgroup.procs"), []byte("0"), 0o644); err != nil {
+		if err := join(filepath.Join(whole, "system"), systemWeight); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// joinClientsCgroup puts this process, and so all that it starts, into a group beside the cluster that weighs as
+// much: without it each kubectl beside eight busy trainers was answered after many seconds.
+func joinClientsCgroup() error {
+	mounts, err := cgroupMounts()
+	if err != nil {
+		return err
+	}
+	for _, mount := range mounts {
+		if err := join(filepath.Join(mount, clients), clusterWeight); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeClientsCgroup lets the clients that are left, such as an open shell, go to where they came from.
+func removeClientsCgroup() error {
+	directories, err := cgroupTrees(clients)
+	if err != nil {
+		return err
+	}
+	for _, directory := range directories {
+		content, _ := os.ReadFile(filepath.Join(directory, "cgroup.procs"))
+		for _, pid := range strings.Fields(string(content)) {
+			_ = os.WriteFile(filepath.Join(filepath.Dir(directory), "cgroup.procs"), []byte(pid), 0o644)
+		}
+	}
+	return removeCgroups(clients)
+}
+
+// join makes a group and moves this process there, where the hierarchy is that of the processors.
+func join(group string, chosen weight) error {
+	if err := createCgroup(group); err != nil {
+		return err
+	}
+	weighed, err := weigh(group, chosen)
+	if err != nil || !weighed {
+		return err
+	}
+	return os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte("0"), 0o644)
 }
 
 func createCgroup(directory string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ func clean() error {
 			}
 		}
 	}
-	if err := removeCgroups(name); err != nil {
+	if err := errors.Join(removeCgroups(name), removeClientsCgroup()); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(runtimeRoot); err != nil {

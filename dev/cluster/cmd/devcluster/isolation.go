@@ -77,10 +77,13 @@ func setUpNetwork() error {
 }
 
 // execInside replaces this process by a command in the cluster's network, where /etc/hosts and /etc/resolv.conf
-// are the cluster's. The command keeps the machine's processes, files and control groups.
+// are the cluster's. The command keeps the machine's processes and files.
 func execInside(argv []string, environment []string) error {
 	supervisor, err := readSupervisor()
 	if err != nil {
+		return err
+	}
+	if err := joinClientsCgroup(); err != nil {
 		return err
 	}
 	// Namespaces belong to a thread; exec keeps those of the thread that calls it.

@@ -11,6 +11,9 @@ const defaultName = "finetune-dev"
 // name is fixed but for tests of the cluster itself: `down` finds everything by it, whoever started the cluster.
 var name = cmp.Or(os.Getenv("DEVCLUSTER_NAME"), defaultName)
 
+// clients is the control group of what runs in the cluster's network, such as kubectl.
+var clients = name + ".clients"
+
 var (
 	stateRoot     = "/var/lib/" + name
 	runtimeRoot   = "/run/" + name // sockets: a unix socket path has at most 107 characters
