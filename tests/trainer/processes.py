@@ -1,7 +1,8 @@
 """Training processes as the launcher starts them, but forked from one that has imported torch.
 
 Importing torch, transformers and peft costs ten seconds of work; these tests start some forty
-processes. Each runs the real worker in a process of its own and ends with its real exit code.
+processes. Each runs the real engine/start.py in a process of its own and ends with its real exit
+code.
 """
 
 import multiprocessing
@@ -23,7 +24,7 @@ TIMEOUT = 180.0
 # Python 3.11 does not tell the fork server about sys.path, and it ignores what it cannot import.
 os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["finetune_trainer.engine.worker"])
+context.set_forkserver_preload(["tests.trainer.preloaded"])
 
 Prepare = Callable[[], None]
 """Runs in the process before the worker: arranges for its end."""
@@ -94,13 +95,13 @@ def _main(root: Path, environment: dict[str, str], log: Path, prepare: Prepare |
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    from finetune_trainer.engine import worker  # noqa: PLC0415 - slow where it is not preloaded
+    from finetune_trainer.engine import start  # noqa: PLC0415 - slow where it is not preloaded
 
+    arguments = ["--recipe", str(root / "recipe.json"), "--workspace", str(root)]
+    sys.argv = ["start", *arguments]
     if prepare:
         prepare()
-    arguments = ["--recipe", str(root / "recipe.json"), "--workspace", str(root)]
-    sys.argv = ["worker", *arguments]
-    sys.exit(worker.main())
+    sys.exit(start.main())
 
 
 def _wait(root: Path, attempt: int, rank: int, process: ForkServerProcess) -> Ended:
