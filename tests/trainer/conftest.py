@@ -1,16 +1,20 @@
-import gc
 from pathlib import Path
 
 import pytest
 from dev.models.smollm2 import _default_cache, converted
 
+from finetune_trainer.libraries import hide
 from tests.trainer import tiny_models
+from tests.trainer.preloaded import freeze
+
+
+def pytest_configure() -> None:
+    """What trains here does so in one process, and would start without DeepSpeed, too."""
+    hide(["deepspeed"])
 
 
 def pytest_collection_finish() -> None:
-    """accelerate collects garbage after every training: 0.4 s while it looks through torch too."""
-    gc.collect()
-    gc.freeze()
+    freeze()
 
 
 @pytest.fixture(scope="session")
