@@ -98,7 +98,7 @@ def _main(root: Path, environment: dict[str, str], log: Path, prepare: Prepare |
     from finetune_trainer.engine import start  # noqa: PLC0415 - slow where it is not preloaded
 
     arguments = ["--recipe", str(root / "recipe.json"), "--workspace", str(root)]
-    sys.argv = ["start", *arguments]
+    sys.argv = ["start", "engine.worker", *arguments]
     if prepare:
         prepare()
     sys.exit(start.main())

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> Trained | None:
         raise ConfigurationError("; ".join(found))
     # Blocked before the first child exists, so that no signal is lost in between.
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
-    trained = _supervised("engine.start", recipe.compute, arguments, OUT_OF_MEMORY)
+    trained = _supervised("engine.worker", recipe.compute, arguments, OUT_OF_MEMORY)
     if trained is None or not recipe.output.conversions:
         return trained
     # In a process of its own: the memory of training, also the GPU's, is free again.
@@ -92,7 +92,7 @@ def _supervised(
     kills_before = Cgroup().out_of_memory_kills()
     with tempfile.TemporaryDirectory(prefix="finetune-") as messages:
         workers = _Workers(compute, Path(messages))
-        command = [sys.executable, "-m", f"finetune_trainer.{module}"]
+        command = [sys.executable, "-m", "finetune_trainer.engine.start", module]
         command += ["--recipe", str(arguments.recipe), "--workspace", str(arguments.workspace)]
         workers.start(command)
         workers.wait()

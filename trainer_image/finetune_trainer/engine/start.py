@@ -1,7 +1,8 @@
-"""`python -m finetune_trainer.engine.start`: a training process from its first line, where what it
-will not use can still be hidden from those that would load it."""
+"""`python -m finetune_trainer.engine.start MODULE`: a process of the launcher from its first line,
+where what it will not use can still be hidden from those that would load it."""
 
 import argparse
+import importlib
 import sys
 
 from finetune_trainer import libraries
@@ -11,16 +12,17 @@ from finetune_trainer.workspace import Workspace
 
 
 def main() -> int:
-    """Choose the libraries, and become the worker."""
+    """Choose the libraries, and become the module."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("module", help="of this package; its main() is called with the arguments")
     add_recipe_arguments(parser)
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
     libraries.hide(libraries.unused(recipe, Workspace(arguments.workspace)))
     # Loads all of them that are not hidden.
-    from finetune_trainer.engine import worker  # noqa: PLC0415
-
-    return worker.main()
+    module = importlib.import_module(f"finetune_trainer.{arguments.module}")
+    code: int = module.main(arguments)
+    return code
 
 
 if __name__ == "__main__":

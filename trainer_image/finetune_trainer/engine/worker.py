@@ -23,17 +23,15 @@ from finetune_trainer.workspace import Workspace
 log = logging.getLogger("finetune_trainer")
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Train."""
-    return carry_out(_run)
+    return carry_out(_run, arguments)
 
 
-def carry_out(work: Callable[[Path, Workspace], Trained | None]) -> int:
+def carry_out(
+    work: Callable[[Path, Workspace], Trained | None], arguments: argparse.Namespace
+) -> int:
     """Do the work and leave the message for the launcher in the file it named."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--recipe", type=Path, required=True)
-    parser.add_argument("--workspace", type=Path, required=True)
-    arguments = parser.parse_args()
     rank = os.environ.get("RANK", "0")
     logging.basicConfig(
         level=logging.INFO,

@@ -1,9 +1,10 @@
-"""`python -m finetune_trainer.export.process`: makes of what was trained what else is wanted.
+"""The process that makes of what was trained what else is wanted, started as the training ones are.
 
 One export after the other, each committed by itself: an attempt that is stopped here trains
 nothing again, and makes only what is missing.
 """
 
+import argparse
 import os
 import shutil
 import sys
@@ -43,6 +44,11 @@ from finetune_trainer.workspace import (
     sync_tree,
     write_durably,
 )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Export."""
+    return carry_out(work, arguments)
 
 
 def work(recipe_path: Path, workspace: Workspace) -> Trained:
@@ -167,7 +173,3 @@ def _commit(
     )
     write_durably(workspace.completion, content_of(complete))
     return complete
-
-
-if __name__ == "__main__":
-    sys.exit(carry_out(work))
