@@ -109,6 +109,11 @@ test-trainer: export OMP_NUM_THREADS ?= 1
 test-trainer: venv ## Run the trainer's tests: real training on the CPU
 	$(PYTHON) -m pytest tests/trainer --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(PYTEST_ARGUMENTS)
 
+.PHONY: test-gpu
+test-gpu: export CUBLAS_WORKSPACE_CONFIG = :4096:8
+test-gpu: venv ## Run the trainer's tests that need an NVIDIA GPU
+	$(PYTHON) -m pytest tests/gpu --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(PYTEST_ARGUMENTS)
+
 .PHONY: matrix
 matrix: venv ## Try every combination of choices on small models; goes on where it was stopped
 	$(PYTHON) -m tests.trainer.matrix --json matrix.json

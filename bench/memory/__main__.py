@@ -1,7 +1,8 @@
 """Print predicted and measured memory of each configuration; `--json FILE` writes the same.
 
-What is compared is what a run allocates: blocks go back to the kernel when they are freed. Left to
-itself, glibc keeps many of them; `--keep-freed` measures that, beside the part `allocator`.
+What is compared on a processor is what a run allocates: blocks go back to the kernel when they are
+freed. Left to itself, glibc keeps many of them; `--keep-freed` measures that, beside the part
+`allocator`. On a GPU it is all that is taken of the card, whatever for.
 """
 
 import argparse
@@ -13,10 +14,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bench.memory.configurations import SHAPES, Configuration, on_cpu
+from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_gpu
 from finetune_trainer.memory.estimate import Estimate, Load, estimate
 from finetune_trainer.memory.families import architecture_from_config
-from finetune_trainer.memory.layout import Machine
+from finetune_trainer.memory.layout import Layout, Machine
 
 _MIB = 1 << 20
 _SLACK = 128 * _MIB
@@ -27,16 +28,18 @@ def main() -> int:
     """The number of configurations outside of what is claimed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--device", choices=("CPU", "GPU"), default="CPU")
     parser.add_argument("--only", default="", help="configurations whose name contains this")
     parser.add_argument("--keep-freed", action="store_true", help="leave glibc as it is")
     arguments = parser.parse_args()
-    wanted = [each for each in on_cpu() if arguments.only in each.name]
-    print(f"{'configuration':<32}{'predicted':>10}{'measured':>10}{'error':>8}   parts, MiB")
+    configurations = on_gpu() if arguments.device == "GPU" else on_cpu()
+    wanted = [each for each in configurations if arguments.only in each.name]
+    print(f"{'configuration':<42}{'predicted':>10}{'measured':>10}{'error':>8}   parts, MiB")
     results = []
     for configuration in wanted:
         measured = _measure(configuration, {} if arguments.keep_freed else _GIVE_BACK)
         predicted = predict(configuration, measured["supervised"])
-        if not arguments.keep_freed:
+        if arguments.device == "CPU" and not arguments.keep_freed:
             predicted = replace(predicted, allocator=0)
         results.append(measured | {"predicted": predicted.parts(), "total": predicted.total})
         print(line(configuration, predicted, measured), flush=True)
@@ -56,8 +59,9 @@ def predict(configuration: Configuration, supervised: int) -> Estimate:
         documents=configuration.documents,
     )
     architecture = architecture_from_config(SHAPES[configuration.shape])
-    machine = Machine(gpu=False, bf16=True)
-    return estimate(configuration.recipe(), architecture, machine, load=load)
+    machine = Machine(gpu=configuration.device == "GPU", bf16=True)
+    layout = Layout(activation_checkpointing=configuration.activation_checkpointing)
+    return estimate(configuration.recipe(), architecture, machine, layout, load)
 
 
 def holds(predicted: int, measured: int) -> bool:
@@ -70,10 +74,12 @@ def line(configuration: Configuration, predicted: Estimate, measured: dict[str, 
     peak = measured["peak"]
     error = 100 * (predicted.total - peak) / peak
     parts = " ".join(f"{name} {size / _MIB:.0f}" for name, size in predicted.parts().items())
+    told = (f"{name} {size / _MIB:.0f}" for name, size in measured["parts"].items())
+    of_gpu = f" | {' '.join(told)} | {measured['seconds']:.3f} s" if measured["parts"] else ""
     mark = "" if holds(predicted.total, peak) else "  FAILS"
     return (
-        f"{configuration.name:<32}{predicted.total / _MIB:>10.0f}{peak / _MIB:>10.0f}"
-        f"{error:>+7.1f}%   {parts}{mark}"
+        f"{configuration.name:<42}{predicted.total / _MIB:>10.0f}{peak / _MIB:>10.0f}"
+        f"{error:>+7.1f}%   {parts}{of_gpu}{mark}"
     )
 
 

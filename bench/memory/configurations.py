@@ -1,7 +1,10 @@
-"""What is measured: models of some hundred megabytes, so that two cores take minutes."""
+"""What is measured: on processors, models of some hundred megabytes, so that two cores take
+minutes; on a GPU, models that people tune."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from finetune_trainer.recipe import Recipe
 
@@ -43,6 +46,40 @@ SHAPES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 4096,
         "tie_word_embeddings": True,
     },
+    "SmolLM2-135M": {
+        "model_type": "llama",
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+    },
+    "Phi-3-mini": {
+        "model_type": "phi3",
+        "vocab_size": 32064,
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": False,
+        "pad_token_id": 32000,
+    },
+    "Llama-3.1-8B": {
+        "model_type": "llama",
+        "vocab_size": 128256,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": False,
+    },
 }
 
 _MEMBERS: dict[str, dict[str, Any]] = {
@@ -67,12 +104,19 @@ class Configuration:
     documents: int = 4
     supervised: float = 0.5
     passes: int = 2
-    model: dict[str, Any] = field(default_factory=dict)
+    activation_checkpointing: bool = False
+    device: str = "CPU"
 
     @property
     def name(self) -> str:
         quantized = "" if self.quantization == "None" else f"/{self.quantization}"
-        return f"{self.shape} {self.method}{quantized} {self.precision} {self.tokens}"
+        again = " again" if self.activation_checkpointing else ""
+        return f"{self.shape} {self.method}{quantized} {self.precision} {self.tokens}{again}"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the files of the model."""
+        return torch.bfloat16 if self.device == "GPU" else torch.float32
 
     def recipe(self) -> Recipe:
         return Recipe.model_validate(
@@ -94,7 +138,11 @@ class Configuration:
                     "precision": self.precision,
                     "seed": 1,
                 },
-                "compute": {"device": "CPU", "nodes": 1, "gpusPerNode": 0},
+                "compute": {
+                    "device": self.device,
+                    "nodes": 1,
+                    "gpusPerNode": int(self.device == "GPU"),
+                },
                 "checkpoint": {"intervalSteps": 1, "intervalSeconds": 1, "keep": 1},
             }
         )
@@ -120,3 +168,30 @@ def on_cpu() -> list[Configuration]:
     made += [Configuration("qwen3", "LoRA", supervised=1.0, tokens=2048)]
     made += [Configuration("llama", "LoRA", documents=1)]
     return made
+
+
+def on_gpu() -> list[Configuration]:
+    """A step of each in BF16, of a row that fills a GPU or of a short one."""
+
+    def made(shape: str, method: str, quantization: str = "None", **others: Any) -> Configuration:
+        settings: dict[str, Any] = {"precision": "BF16", "tokens": 4096} | others
+        return Configuration(shape, method, quantization, device="GPU", **settings)
+
+    small, middle, large = "SmolLM2-135M", "Phi-3-mini", "Llama-3.1-8B"
+    return [
+        made(small, "LoRA"),
+        made(small, "LoRA", precision="FP32"),
+        made(small, "Full"),
+        made(middle, "LoRA"),
+        made(middle, "LoRA", tokens=1024),
+        made(middle, "LoRA", activation_checkpointing=True),
+        made(middle, "LoRA", "NF4"),
+        made(middle, "LoRA", "Int8"),
+        made(middle, "DoRA"),
+        made(middle, "DoRA", "NF4", activation_checkpointing=True),
+        made(middle, "IA3", activation_checkpointing=True),
+        made(middle, "Full", activation_checkpointing=True),
+        made(large, "LoRA", activation_checkpointing=True),
+        made(large, "LoRA", "NF4", activation_checkpointing=True),
+        made(large, "LoRA", "NF4", tokens=1024),
+    ]

@@ -1,4 +1,4 @@
-"""One real run on this machine's processors, watched from a thread. Prints JSON."""
+"""One real run on this machine's processors, watched from a thread, or on its GPU. Prints JSON."""
 
 import json
 import multiprocessing
@@ -39,19 +39,36 @@ def resident() -> dict[str, int]:
 
 
 class Watch:
-    """The most memory while it is open: RssAnon, and what of the model's files is mapped."""
+    """The most memory while it is open: RssAnon, and what of the model's files is mapped; of a GPU
+    what torch has reserved, and all that is taken beside (this process is alone on it)."""
 
-    def __init__(self, files_before: int) -> None:
+    def __init__(self, files_before: int, device: torch.device) -> None:
         self.peak = 0
+        self.parts: dict[str, int] = {}
+        self._device = device
         self._files_before = files_before
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> "Watch":
-        self._thread.start()
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._device.type == "cuda":
+            free, total = torch.cuda.mem_get_info()
+            reserved = torch.cuda.max_memory_reserved()
+            beside = total - free - torch.cuda.memory_reserved()
+            self.parts = {
+                "allocated": torch.cuda.max_memory_allocated(),
+                "reserved": reserved,
+                "beside": beside,
+            }
+            self.peak = reserved + beside
+            return
         self._ended.set()
         self._thread.join()
 
@@ -65,34 +82,42 @@ class Watch:
 def measure(configuration: Configuration) -> dict[str, Any]:
     """Load, train a few steps, and say what was used."""
     recipe = configuration.recipe()
-    imported = resident()
+    imported, on_gpu = resident(), configuration.device == "GPU"
     with TemporaryDirectory() as folder:
-        # In another process, so that nothing of it is left in this one's heap.
-        writer = multiprocessing.get_context("fork").Process(
-            target=_write, args=(configuration, Path(folder))
-        )
-        writer.start()
-        writer.join()
+        if on_gpu:
+            _write(configuration, Path(folder))
+            torch.cuda.empty_cache()
+        else:
+            # In another process, so that nothing of it is left in this one's heap.
+            writer = multiprocessing.get_context("fork").Process(
+                target=_write, args=(configuration, Path(folder))
+            )
+            writer.start()
+            writer.join()
         before = resident()
-        device = torch.device("cpu")
+        device = torch.device("cuda" if on_gpu else "cpu")
         precision = Precision(configuration.precision)
         method = METHODS[recipe.method.type]
         base = BaseModel(Path(folder), AutoConfig.from_pretrained(folder))
         loaded = load_model(base, method.load_dtype(precision), device, recipe.quantization.type)
-        model = method.apply(loaded, recipe).train()
+        model: Any = method.apply(loaded, recipe).train()
+        if configuration.activation_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
         after = resident()
         trained = [each for each in model.parameters() if each.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-        row, seconds = _row(configuration), []
-        with Watch(before["RssFile"]) as watch:
+        row, seconds = _row(configuration).to(device), []
+        with Watch(before["RssFile"], device) as watch:
             for _ in range(STEPS):
                 began = time.perf_counter()
                 for _ in range(configuration.passes):
                     with autocast(precision, device):
                         loss = summed_loss(model, row)
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    torch.autograd.backward(loss)
                 optimizer.step()
                 optimizer.zero_grad()
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
                 seconds.append(time.perf_counter() - began)
     return {
         "configuration": asdict(configuration),
@@ -100,6 +125,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
         "before": before,
         "loaded": after,
         "peak": watch.peak,
+        "parts": watch.parts,
         "seconds": min(seconds),
         "trained": sum(each.numel() for each in trained),
         "supervised": len(row.targets),
@@ -109,9 +135,11 @@ def measure(configuration: Configuration) -> dict[str, Any]:
 def _write(configuration: Configuration, folder: Path) -> None:
     shape = SHAPES[configuration.shape]
     given = {name: value for name, value in shape.items() if name != "model_type"}
-    config = AutoConfig.for_model(shape["model_type"], **given, dtype=torch.float32)
+    config = AutoConfig.for_model(shape["model_type"], **given, dtype=configuration.dtype)
     factory: Any = AutoModelForCausalLM
-    factory.from_config(config).save_pretrained(folder)
+    with torch.device("cuda" if configuration.device == "GPU" else "cpu"):
+        made = factory.from_config(config)
+    made.save_pretrained(folder)
 
 
 def _row(configuration: Configuration) -> Row:

@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--conversations", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", choices=("CPU", "GPU"), default="CPU")
     parser.add_argument("--precision", choices=("FP32", "BF16"), default="FP32")
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--row", type=int, default=2048)
@@ -74,7 +75,14 @@ def main() -> int:
 def _run(name: str, arguments: argparse.Namespace, data: Path, work: Path) -> Measured:
     command = [sys.executable, "-m", "bench.trainer.contestants", name]
     command += ["--model", str(arguments.model), "--data", str(data), "--work", str(work)]
-    command += ["--precision", arguments.precision, "--max-length", str(arguments.max_length)]
+    command += [
+        "--device",
+        arguments.device,
+        "--precision",
+        arguments.precision,
+        "--max-length",
+        str(arguments.max_length),
+    ]
     command += ["--row", str(arguments.row)]
     threads = str(len(os.sched_getaffinity(0)))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}

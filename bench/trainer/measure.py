@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 from transformers import TrainerCallback
 
@@ -20,7 +21,8 @@ class Measured(BaseModel):
     seconds: float
     """From the first optimizer step to the end of the last."""
     peak_bytes: int
-    """Highest anonymous resident memory from just before training on: without mapped files."""
+    """Highest from just before training on: anonymous resident memory, without mapped files; of a
+    GPU what torch has allocated."""
     tokens: int
     """Tokens of the conversations, without padding."""
     computed: int
@@ -40,13 +42,19 @@ class Measured(BaseModel):
 
 @dataclass
 class PeakMemory:
-    """The highest RssAnon seen, sampled fifty times a second."""
+    """The highest RssAnon seen, sampled fifty times a second; of a GPU torch's own count."""
 
+    device: str
     bytes: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
+        if self.device == "GPU":
+            torch.cuda.reset_peak_memory_stats()
+            yield
+            self.bytes = torch.cuda.max_memory_allocated()
+            return
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         try:
@@ -68,17 +76,25 @@ def resident() -> int:
     raise OSError("/proc/self/status has no RssAnon: this bench needs Linux")
 
 
+def wait_for(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device == "GPU":
+        torch.cuda.synchronize()
+
+
 class Clock(TrainerCallback):
     """When training began and ended, by transformers.Trainer's own callbacks."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self._device = device
         self.began = self.ended = 0.0
         self.loss = float("nan")
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         self.began = time.perf_counter()
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        wait_for(self._device)
         self.ended = time.perf_counter()
 
     def on_log(self, *_: Any, **more: Any) -> None:

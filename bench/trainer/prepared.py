@@ -33,7 +33,11 @@ def prepare(assignment: task.Assignment) -> tuple[Recipe, Workspace]:
                 "precision": assignment.precision,
                 "seed": task.SEED,
             },
-            "compute": {"device": "CPU", "nodes": 1, "gpusPerNode": 0},
+            "compute": {
+                "device": assignment.device,
+                "nodes": 1,
+                "gpusPerNode": int(assignment.device == "GPU"),
+            },
             "checkpoint": {"intervalSteps": 10_000, "intervalSeconds": 86_400, "keep": 1},
         }
     )

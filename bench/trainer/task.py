@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 RANK, ALPHA = 16, 32
 LEARNING_RATE = 1e-4
 BATCH = 4
@@ -21,12 +23,42 @@ class Assignment:
     data: Path
     work: Path
     """An empty folder of its own."""
+    device: str
     precision: str
     max_length: int
     """Tokens of a conversation at most; longer ones are cut."""
     row: int
     """Tokens of one forward pass, for those who lay conversations end to end: about as many as
     four conversations have, so that everyone takes as many optimizer steps."""
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device("cuda" if self.device == "GPU" else "cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the frozen weights, and of the arithmetic."""
+        return torch.bfloat16 if self.precision == "BF16" else torch.float32
+
+    @property
+    def trainer_settings(self) -> dict[str, Any]:
+        """What transformers.Trainer and those built on it are told alike."""
+        return {
+            "output_dir": str(self.work),
+            "num_train_epochs": 1,
+            "learning_rate": LEARNING_RATE,
+            "weight_decay": 0.0,
+            "optim": "adamw_torch_fused",
+            "seed": SEED,
+            "use_cpu": self.device == "CPU",
+            "bf16": self.precision == "BF16",
+            # Reading the loss waits for a GPU.
+            "logging_steps": 10 if self.device == "GPU" else 1,
+            "save_strategy": "no",
+            "report_to": "none",
+            "disable_tqdm": True,
+            "dataloader_pin_memory": False,
+        }
 
     def conversations(self) -> list[list[dict[str, Any]]]:
         """The messages of each conversation."""
@@ -39,6 +71,7 @@ def parse(arguments: argparse.Namespace) -> Assignment:
         arguments.model,
         arguments.data,
         arguments.work,
+        arguments.device,
         arguments.precision,
         arguments.max_length,
         arguments.row,
@@ -48,6 +81,7 @@ def parse(arguments: argparse.Namespace) -> Assignment:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("model", "data", "work"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--device", choices=("CPU", "GPU"), required=True)
     parser.add_argument("--precision", choices=("FP32", "BF16"), required=True)
     parser.add_argument("--max-length", type=int, required=True)
     parser.add_argument("--row", type=int, required=True)

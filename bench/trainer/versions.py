@@ -6,6 +6,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 
 def versions() -> dict[str, str]:
     """Libraries, commit (with a mark when files differ from it) and processor."""
@@ -15,15 +17,15 @@ def versions() -> dict[str, str]:
         "commit": _commit(),
         "processor": processor(),
         "cores": str(len(os.sched_getaffinity(0))),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
 
 
 def _commit() -> str:
     command = ["git", "describe", "--always", "--abbrev=12", "--dirty"]
     root = Path(__file__).parent
-    return subprocess.run(
-        command, cwd=root, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    asked = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
+    return asked.stdout.strip() or "unknown"
 
 
 def processor() -> str:

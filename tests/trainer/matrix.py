@@ -58,6 +58,8 @@ from finetune_trainer.workspace import Workspace
 from tests.trainer.recipes import CONVERSATIONS, PAIRS, recipe, workspace
 from tests.trainer.tiny_models import ENCODERS, write_encoder, write_model
 
+CPU = torch.device("cpu")
+
 _LOW_RANK = {"rank": 4, "alpha": 8, "dropout": 0.0}
 
 METHOD_SETTINGS: dict[str, dict[str, Any]] = {
@@ -219,8 +221,8 @@ def _pairs_of(cell: Cell) -> Iterator[tuple[tuple[str, Any], ...]]:
     return itertools.combinations(asdict(cell).items(), 2)
 
 
-def check(cell: Cell, root: Path) -> None:
-    """Train in `root`, resume from the middle, read the result back.
+def check(cell: Cell, root: Path, device: torch.device = CPU) -> None:
+    """Train in `root`, resume from the middle, read the result back on the processor.
 
     Raises:
         AssertionError: the resumed result is another one, or PEFT computes something else.
@@ -229,13 +231,14 @@ def check(cell: Cell, root: Path) -> None:
     write = write_encoder if cell.architecture in ENCODERS else write_model
     base = write(root / "base", cell.architecture, hidden_size=64, intermediate_size=128)
     (root / "run").mkdir()
-    made = workspace(root / "run", base, TASK_DATA[cell.task], **cell.changes)
+    gpus = {"compute": {"device": "GPU", "gpusPerNode": 1}} if device.type == "cuda" else {}
+    made = workspace(root / "run", base, TASK_DATA[cell.task], **cell.changes, **gpus)
     place = Workspace(root / "run")
-    train(made, place, attempt=1)
+    train(made, place, attempt=1, device=device)
     whole = _artifact(place)
     shutil.rmtree(place.output)
     shutil.rmtree(place.checkpoints / "step-00000004")
-    train(made, place, attempt=2)
+    train(made, place, attempt=2, device=device)
     resumed = _artifact(place)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -244,13 +247,13 @@ def check(cell: Cell, root: Path) -> None:
     if head is Head.CAUSAL_LM:
         untuned = _logits(AutoModelForCausalLM.from_pretrained(base))
         assert float((theirs - untuned).abs().max()) > 1e-4
-    difference = float((theirs - _logits(_trained(made, base, place))).abs().max())
+    difference = float((theirs - _logits(_trained(made, base, place, device))).abs().max())
     assert difference <= 1e-4, f"logits differ by {difference}"
 
 
-def train(made: Recipe, place: Workspace, attempt: int) -> None:
+def train(made: Recipe, place: Workspace, attempt: int, device: torch.device = CPU) -> None:
     """One attempt in this process."""
-    alone = World(rank=0, size=1, device=torch.device("cpu"))
+    alone = World(rank=0, size=1, device=device)
     reporter = ProgressReporter.from_environment()
     with reporter:
         run(made, place, attempt=attempt, world=alone, stop=StopRequest(), reporter=reporter)
@@ -272,20 +275,23 @@ def _logits_by_peft(base: Path, place: Workspace, head: Head) -> torch.Tensor:
     return _logits(PeftModel.from_pretrained(plain, str(file.parent)))
 
 
-def _trained(made: Recipe, base: Path, place: Workspace) -> torch.nn.Module:
-    """What the checkpoint of the last step holds, around the base model as it is served."""
+def _trained(made: Recipe, base: Path, place: Workspace, device: torch.device) -> torch.nn.Module:
+    """What the checkpoint of the last step holds, around the base model as it is served.
+
+    Args:
+        device: on which it was trained, and so quantized.
+    """
     method = METHODS[made.method.type]
     opened = open_base_model(base, made.training.max_length, HEADS[made.task])
     settings = _settings(made, place, opened)
-    cpu = torch.device("cpu")
     checkpoint = place.checkpoints / "step-00000004"
     if made.method.lora and made.method.lora.initialization is not Initialization.DEFAULT:
         state = json.loads((checkpoint / STATE).read_text())
         dtype = method.load_dtype(Precision(state["precision"]))
-        held = load_model(opened, dtype, cpu, made.quantization.type, settings)
-        served = load_model(opened, torch.float32, cpu, settings=settings)
+        held = load_model(opened, dtype, device, made.quantization.type, settings)
+        served = load_model(opened, torch.float32, CPU, settings=settings)
         return _moved(method.apply(held, made), checkpoint, served)
-    model = method.apply(load_model(opened, torch.float32, cpu, settings=settings), made)
+    model = method.apply(load_model(opened, torch.float32, CPU, settings=settings), made)
     load_weights(checkpoint, model)
     return model
 
@@ -307,7 +313,8 @@ def _moved(started: Any, checkpoint: Path, served: Any) -> torch.nn.Module:
     load_weights(checkpoint, started)
     with torch.no_grad():
         for name, layer in layers.items():
-            served.get_submodule(name).weight += layer.get_delta_weight("default") - start[name]
+            moved = layer.get_delta_weight("default") - start[name]
+            served.get_submodule(name).weight += moved.cpu()
         for name, module in started.named_modules():
             if isinstance(module, ModulesToSaveWrapper):
                 head = served.get_submodule(name.removeprefix("base_model.model."))

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_trainer.data.examples import TokensExample
 from finetune_trainer.engine import loss
-from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.generation import batches
 from finetune_trainer.engine.precision import autocast
 from finetune_trainer.engine.rows import make_row
@@ -50,8 +50,7 @@ def judge(model: Path, world: World) -> Judge:
 
 
 def ours(model: Path) -> Any:
-    attention = choose_attention(CPU, torch.float32)
-    return AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention)
+    return AutoModelForCausalLM.from_pretrained(model, attn_implementation=register_attention())
 
 
 def test_answers_in_batches_are_what_the_model_says_alone(tiny_model: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.rows import make_row
 from finetune_trainer.memory import activations
@@ -160,7 +160,7 @@ def _shape(model_type: str) -> dict[str, Any]:
 
 def _model(model_type: str, its_recipe: Recipe, dtype: torch.dtype) -> torch.nn.Module:
     config = AutoConfig.for_model(**_shape(model_type))
-    config._attn_implementation = choose_attention(torch.device("cpu"), dtype)
+    config._attn_implementation = register_attention()
     full = its_recipe.method.type is MethodType.FULL
     factory: Any = AutoModelForCausalLM
     model = factory.from_config(config, dtype=torch.float32 if full else dtype)

@@ -16,7 +16,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_trainer.data.examples import TokensExample
-from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.rows import make_row
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.exit_codes import ExitCode
@@ -103,9 +103,8 @@ def test_plain_peft_in_another_process_gives_the_same_logits(
     subprocess.run([sys.executable, "-c", LOGITS, *arguments], check=True, env=os.environ)
     theirs = torch.load(result)
 
-    attention = choose_attention(torch.device("cpu"), torch.float32)
     base = AutoModelForCausalLM.from_pretrained(
-        root / "inputs" / "model", attn_implementation=attention
+        root / "inputs" / "model", attn_implementation=register_attention()
     )
     model: Any = PeftModel.from_pretrained(base, adapter)
     row = make_row([TokensExample(np.arange(60), np.ones(60, dtype=np.bool_))])

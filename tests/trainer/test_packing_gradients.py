@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from finetune_trainer.data.examples import TokensExample
-from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.rows import make_row
 from tests.trainer.tiny_models import write_model
@@ -51,9 +51,7 @@ def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
 def test_packed_gradients_are_those_of_each_alone(tmp_path: Path, architecture: str) -> None:
     settings = SETTINGS[architecture]
     path = write_model(tmp_path, architecture, **settings)
-    packed = AutoModelForCausalLM.from_pretrained(
-        path, attn_implementation=choose_attention(torch.device("cpu"), torch.float32)
-    )
+    packed = AutoModelForCausalLM.from_pretrained(path, attn_implementation=register_attention())
     ours = gradients(packed, [documents()])
     assert distance(ours, gradients(packed, [[document] for document in documents()])) <= 1e-5
 
@@ -74,7 +72,7 @@ def test_packed_gradients_are_those_of_each_alone(tmp_path: Path, architecture: 
 
 def test_row_of_nothing_gives_gradients_of_zero(tiny_model: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(
-        tiny_model, attn_implementation=choose_attention(torch.device("cpu"), torch.float32)
+        tiny_model, attn_implementation=register_attention()
     )
     found = gradients(model, [[]])
     assert found

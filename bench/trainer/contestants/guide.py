@@ -5,7 +5,6 @@ https://huggingface.co/docs/peft/quicktour and the causal language modelling gui
 
 from typing import Any
 
-import torch
 from peft import LoraConfig, TaskType, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
@@ -21,10 +20,7 @@ from bench.trainer.measure import Clock, Measured, PeakMemory
 
 def run(assignment: task.Assignment, *, name: str = "guide", **settings: Any) -> Measured:
     tokenizer: Any = AutoTokenizer.from_pretrained(assignment.model)
-    bfloat16 = assignment.precision == "BF16"
-    model = AutoModelForCausalLM.from_pretrained(
-        assignment.model, dtype=torch.bfloat16 if bfloat16 else torch.float32
-    )
+    model = AutoModelForCausalLM.from_pretrained(assignment.model, dtype=assignment.dtype)
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=task.RANK,
@@ -39,23 +35,9 @@ def run(assignment: task.Assignment, *, name: str = "guide", **settings: Any) ->
         for messages in assignment.conversations()
     ]
     collator = _Counting(tokenizer)
-    clock, memory = Clock(), PeakMemory()
+    clock, memory = Clock(assignment.device), PeakMemory(assignment.device)
     arguments = TrainingArguments(
-        output_dir=str(assignment.work),
-        per_device_train_batch_size=task.BATCH,
-        num_train_epochs=1,
-        learning_rate=task.LEARNING_RATE,
-        weight_decay=0.0,
-        optim="adamw_torch_fused",
-        seed=task.SEED,
-        use_cpu=True,
-        bf16=bfloat16,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        **settings,
+        per_device_train_batch_size=task.BATCH, **assignment.trainer_settings, **settings
     )
     trainer = Trainer(
         model=get_peft_model(model, config),

@@ -9,19 +9,18 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from bench.trainer import task
-from bench.trainer.measure import Measured, PeakMemory
+from bench.trainer.measure import Measured, PeakMemory, wait_for
 from bench.trainer.prepared import prepare
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.data.dataset import load_dataset
 from finetune_trainer.data.plan import make_plan
-from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.rows import make_row
 
 
 def run(assignment: task.Assignment) -> Measured:
     recipe, workspace = prepare(assignment)
-    bfloat16 = assignment.precision == "BF16"
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    device, bfloat16 = assignment.torch_device, assignment.dtype is torch.bfloat16
     base = open_base_model(assignment.model, assignment.row)
     examples = load_dataset(recipe, workspace, base.tokenizer()).train
     documents: list[Any] = list(examples.examples)
@@ -29,8 +28,9 @@ def run(assignment: task.Assignment) -> Measured:
     torch.manual_seed(task.SEED)
     model: Any = AutoModelForCausalLM.from_pretrained(
         assignment.model,
-        dtype=dtype,
-        attn_implementation=choose_attention(torch.device("cpu"), dtype),
+        dtype=assignment.dtype,
+        attn_implementation=register_attention(),
+        device_map={"": device},
     )
     config = LoraConfig(
         task_type="CAUSAL_LM", r=task.RANK, lora_alpha=task.ALPHA, target_modules="all-linear"
@@ -39,14 +39,14 @@ def run(assignment: task.Assignment) -> Measured:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=task.LEARNING_RATE, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, plan.total_steps)
-    memory, loss = PeakMemory(), torch.tensor(0.0)
+    memory, loss = PeakMemory(assignment.device), torch.tensor(0.0)
     with memory.watched():
         began = time.perf_counter()
         for index in range(plan.total_steps):
             step = plan.step(index, 0, 1)
             for members in step.rows:
-                row = make_row([documents[member] for member in members])
-                with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                row = make_row([documents[member] for member in members]).to(device)
+                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                     logits = model(
                         input_ids=row.input_ids,
                         position_ids=row.position_ids,
@@ -64,6 +64,7 @@ def run(assignment: task.Assignment) -> Measured:
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
+        wait_for(assignment.device)
         seconds = time.perf_counter() - began
     tokens = sum(examples.lengths)
     return Measured(

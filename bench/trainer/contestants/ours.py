@@ -19,7 +19,7 @@ def run(assignment: task.Assignment) -> Measured:
     tokenizer = open_base_model(assignment.model, assignment.row).tokenizer()
     examples = load_dataset(recipe, workspace, tokenizer).train
     tokens = sum(examples.lengths)
-    reporter, memory = _Newest(), PeakMemory()
+    reporter, memory = _Newest(), PeakMemory(assignment.device)
     with memory.watched():
         train(
             recipe,

@@ -12,28 +12,15 @@ from bench.trainer.measure import Clock, Measured, PeakMemory
 
 def run(assignment: task.Assignment, *, name: str, packed: bool, **settings: Any) -> Measured:
     conversations = assignment.conversations()
-    bfloat16 = assignment.precision == "BF16"
-    clock, memory = Clock(), PeakMemory()
+    clock, memory = Clock(assignment.device), PeakMemory(assignment.device)
     arguments = SFTConfig(
-        output_dir=str(assignment.work),
         # One packed row has the tokens of a batch of conversations.
         per_device_train_batch_size=1 if packed else task.BATCH,
         max_length=assignment.row if packed else assignment.max_length,
         packing=packed,
-        num_train_epochs=1,
-        learning_rate=task.LEARNING_RATE,
-        weight_decay=0.0,
-        optim="adamw_torch_fused",
-        seed=task.SEED,
-        use_cpu=True,
-        bf16=bfloat16,
         gradient_checkpointing=False,
-        logging_steps=1,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        model_init_kwargs={"dtype": "bfloat16" if bfloat16 else "float32"},
+        model_init_kwargs={"dtype": assignment.dtype},
+        **assignment.trainer_settings,
         **settings,
     )
     trainer: Any = SFTTrainer(

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from finetune_trainer.base_model import BaseModel
-from finetune_trainer.engine.attention import choose_attention
+from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.quantization import compute_alike, quantization_config
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.heads import Head
@@ -58,7 +58,7 @@ def load_model(
         ConfigurationError: the files lack more than a head.
     """
     factory, generates = _FACTORIES[base.head], base.head is Head.CAUSAL_LM
-    default = choose_attention(device, dtype) if generates else "sdpa"
+    default = register_attention() if generates else "sdpa"
     config = base.configured(settings or {})
     spared = None
     if not generates and quantization is not QuantizationType.NONE:
