@@ -113,6 +113,7 @@ def test_plain_peft_in_another_process_gives_the_same_logits(
             input_ids=row.input_ids,
             position_ids=row.position_ids,
             cu_seq_lens_q=row.boundaries,
+            max_length_q=row.longest,
             use_cache=False,
         ).logits
         untuned = AutoModelForCausalLM.from_pretrained(root / "inputs" / "model")(
