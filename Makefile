@@ -39,6 +39,7 @@ packages: ## Install the Debian packages of the development cluster (root, apt)
 
 .PHONY: venv
 venv: $(VENV)/complete ## Make .venv from the locked requirements
+	@:
 
 $(VENV)/complete: requirements/development.txt requirements/models.txt
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
@@ -85,7 +86,7 @@ demo: ## Train, publish and ask a small model; ends with what to type next
 
 .PHONY: programs
 programs: packages ## Build the cluster's programs, where they are not built yet
-	@$(DEVCLUSTER) build
+	@$(DEVCLUSTER) build >/dev/null
 
 .PHONY: tools
 tools: packages ## Make .venv and the cluster's programs; Go compiles while wheels come over the network

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,22 +87,18 @@ class Container:
         return cls(mounted / root.lstrip("/") / place / identity)
 
     def kill(self) -> None:
-        for process in self._processes():
-            with contextlib.suppress(ProcessLookupError):  # it went with the first one
-                os.kill(process, signal.SIGKILL)
+        _send(signal.SIGKILL, self._processes())
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """None of its processes gets anywhere."""
         processes = self._processes()
         assert processes, f"{self.group} has ended"
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+        _send(signal.SIGSTOP, processes)
         try:
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            _send(signal.SIGCONT, processes)
 
     def wait_ended(self, *, deadline: float) -> None:
         end = time.monotonic() + deadline
@@ -117,3 +113,9 @@ class Container:
         except FileNotFoundError:  # its runtime has cleared it away
             return []
         return [int(number) for number in numbers]
+
+
+def _send(number: signal.Signals, processes: Sequence[int]) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):  # it has ended, maybe with the first of them
+            os.kill(process, number)
