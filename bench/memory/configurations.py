@@ -4,8 +4,6 @@ minutes; on a GPU, models that people tune."""
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from finetune_trainer.recipe import Recipe
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -112,11 +110,6 @@ class Configuration:
         quantized = "" if self.quantization == "None" else f"/{self.quantization}"
         again = " again" if self.activation_checkpointing else ""
         return f"{self.shape} {self.method}{quantized} {self.precision} {self.tokens}{again}"
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the files of the model."""
-        return torch.bfloat16 if self.device == "GPU" else torch.float32
 
     def recipe(self) -> Recipe:
         return Recipe.model_validate(

@@ -82,20 +82,20 @@ class Watch:
 def measure(configuration: Configuration) -> dict[str, Any]:
     """Load, train a few steps, and say what was used."""
     recipe = configuration.recipe()
-    imported, on_gpu = resident(), configuration.device == "GPU"
+    imported = resident()
+    device = torch.device("cuda" if configuration.device == "GPU" else "cpu")
     with TemporaryDirectory() as folder:
-        if on_gpu:
-            _write(configuration, Path(folder))
+        if device.type == "cuda":
+            _write(configuration, Path(folder), device)
             torch.cuda.empty_cache()
         else:
             # In another process, so that nothing of it is left in this one's heap.
             writer = multiprocessing.get_context("fork").Process(
-                target=_write, args=(configuration, Path(folder))
+                target=_write, args=(configuration, Path(folder), device)
             )
             writer.start()
             writer.join()
         before = resident()
-        device = torch.device("cuda" if on_gpu else "cpu")
         precision = Precision(configuration.precision)
         method = METHODS[recipe.method.type]
         base = BaseModel(Path(folder), AutoConfig.from_pretrained(folder))
@@ -132,12 +132,14 @@ def measure(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _write(configuration: Configuration, folder: Path) -> None:
+def _write(configuration: Configuration, folder: Path, device: torch.device) -> None:
     shape = SHAPES[configuration.shape]
     given = {name: value for name, value in shape.items() if name != "model_type"}
-    config = AutoConfig.for_model(shape["model_type"], **given, dtype=configuration.dtype)
+    # As models that are tuned on a GPU are published.
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    config = AutoConfig.for_model(shape["model_type"], **given, dtype=dtype)
     factory: Any = AutoModelForCausalLM
-    with torch.device("cuda" if configuration.device == "GPU" else "cpu"):
+    with device:
         made = factory.from_config(config)
     made.save_pretrained(folder)
 
