@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,36 +16,33 @@ from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune-operator"
+VERSION = "k8s.io/component-base/version"
 KUBERNETES_VERSION = "v1.36.3"
-LINK = ["-trimpath", "-ldflags", "-s -w"]
-VERSION_PACKAGE = "k8s.io/component-base/version"
 MAJOR, MINOR, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
-KUBERNETES_LINK = [
+LINK = [
     "-trimpath",
     "-ldflags",
-    f"-s -w -X {VERSION_PACKAGE}.gitVersion={KUBERNETES_VERSION}"
-    f" -X {VERSION_PACKAGE}.gitMajor={MAJOR} -X {VERSION_PACKAGE}.gitMinor={MINOR}",
+    f"-s -w -X {VERSION}.gitVersion={KUBERNETES_VERSION}"
+    f" -X {VERSION}.gitMajor={MAJOR} -X {VERSION}.gitMinor={MINOR}",
 ]
-
-# Program: the arguments of go that build it. The longest comes first: a person sees soon how long
-# it takes.
-PROGRAMS = {
-    "kubernetes": ["build", *KUBERNETES_LINK, "./cmd/kubernetes"],
-    "coredns": ["build", *LINK, "./cmd/coredns"],
-    "containerd": ["install", *LINK, "github.com/containerd/containerd/v2/cmd/containerd@v2.4.2"],
-    "containerd-shim-runc-v2": [
-        "install",
-        *LINK,
-        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@v2.4.2",
+CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+CONTAINERD_VERSION = "v2.4.2"
+# What is built by one command of go, and so of one version of every library: that is compiled once
+# for all. Apart by need: the provisioner imports a library by a name that differs from the others'
+# in its case, and containerd needs a later CRI than this kubelet has.
+BUILDS = {
+    "Kubernetes, CoreDNS, registry and helm": [
+        *["build", *LINK],
+        *["./cmd/kubernetes", "./cmd/coredns", "./cmd/registry", "helm.sh/helm/v4/cmd/helm"],
     ],
-    "ctr": ["install", *LINK, "github.com/containerd/containerd/v2/cmd/ctr@v2.4.2"],
-    "registry": ["install", *LINK, "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"],
-    "local-path-provisioner": [
-        "install",
-        *LINK,
-        "github.com/rancher/local-path-provisioner@v0.0.30",
+    "local-path-provisioner": ["build", *LINK, "github.com/rancher/local-path-provisioner"],
+    "containerd": [
+        *["install", *LINK],
+        *(
+            f"{CONTAINERD}/{name}@{CONTAINERD_VERSION}"
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+        ),
     ],
-    "helm": ["install", *LINK, "helm.sh/helm/v4/cmd/helm@v4.3.1"],
 }
 KUBECTL = '#!/bin/sh\nexec "${0%/*}/kubernetes" kubectl "$@"\n'
 
@@ -56,17 +52,25 @@ def programs() -> Path:
 
     Raises subprocess.CalledProcessError with the compiler's last words.
     """
-    sources = ["go.mod", "go.sum", "cmd/kubernetes", "cmd/coredns"]
-    folder = CACHE / "bin" / digest(sources, repr(PROGRAMS) + KUBECTL)
-    build_programs(folder)
+    sources = ["go.mod", "go.sum", "cmd/kubernetes", "cmd/coredns", "cmd/registry"]
+    folder = CACHE / "bin" / digest(sources, repr(BUILDS) + KUBECTL)
+    with built(folder) as unfinished:
+        if unfinished:
+            for number, (title, arguments) in enumerate(BUILDS.items(), 1):
+                build(f"{number} of {len(BUILDS)}: {title}", unfinished, arguments)
+            kubectl = unfinished / "kubectl"
+            kubectl.write_text(KUBECTL)
+            kubectl.chmod(0o755)
     return folder
 
 
 def driver() -> Path:
-    """Build the driver if it is missing; return its path."""
-    path = CACHE / "driver" / digest(["go.mod", "go.sum", "cmd/devcluster"]) / "devcluster"
-    build_driver(path)
-    return path
+    """Build the driver, which is small, if it is missing; return its path."""
+    folder = CACHE / "driver" / digest(["go.mod", "go.sum", "cmd/devcluster"])
+    with built(folder) as unfinished:
+        if unfinished:
+            build("the driver", unfinished, ["build", *LINK, "./cmd/devcluster"])
+    return folder / "devcluster"
 
 
 def digest(paths: list[str], more: str = "") -> str:
@@ -79,46 +83,34 @@ def digest(paths: list[str], more: str = "") -> str:
     return total.hexdigest()[:16]
 
 
-def build_programs(destination: Path) -> None:
-    """Build all programs into a directory that appears only when it is complete."""
-    if destination.exists():
+@contextlib.contextmanager
+def built(folder: Path) -> Iterator[Path | None]:
+    """Give a folder to build in, which then becomes `folder`; None where that is there already."""
+    if folder.exists():
+        yield None
         return
-    with locked("bin"):
-        if destination.exists():
+    with locked(folder.parent.name):
+        if folder.exists():
+            yield None
             return
-        unfinished = destination.with_suffix(".unfinished")
+        unfinished = folder.with_suffix(".unfinished")
         unfinished.mkdir(parents=True, exist_ok=True)
-        for number, (name, arguments) in enumerate(PROGRAMS.items(), 1):
-            if not (unfinished / name).exists():
-                build_one(f"{number} of {len(PROGRAMS)}: {name}", unfinished, name, arguments)
-        kubectl = unfinished / "kubectl"
-        kubectl.write_text(KUBECTL)
-        kubectl.chmod(0o755)
-        unfinished.rename(destination)
+        yield unfinished
+        unfinished.rename(folder)
 
 
-def build_driver(driver: Path) -> None:
-    """Build the driver, which is small: changing it links no Kubernetes."""
-    if driver.exists():
-        return
-    with locked("driver"):
-        if not driver.exists():
-            driver.parent.mkdir(parents=True, exist_ok=True)
-            arguments = ["build", *LINK, "./cmd/devcluster"]
-            build_one("the driver", driver.parent, driver.name, arguments)
+def build(title: str, folder: Path, arguments: list[str]) -> None:
+    """Run go at low priority and tell how many packages it has compiled, every few seconds.
 
-
-def build_one(title: str, directory: Path, name: str, arguments: list[str]) -> None:
-    """Run go at low priority and tell how many packages it has compiled, every few seconds."""
+    What go has compiled when it is interrupted it need not compile again.
+    """
     started = shown = time.monotonic()
-    unfinished = directory / "unfinished"
-    unfinished.mkdir(exist_ok=True)
     verb, *rest = arguments
-    environment = {"CGO_ENABLED": "0", "GOBIN": str(unfinished), "GOFLAGS": "-buildvcs=false"}
-    output = ["-o", str(unfinished / name)] if verb == "build" else []
+    environment = {"CGO_ENABLED": "0", "GOBIN": str(folder), "GOFLAGS": "-buildvcs=false"}
+    output = ["-o", f"{folder}/"] if verb == "build" else []
     process = subprocess.Popen(
         ["nice", "-n", "10", "go", verb, "-v", *output, *rest],
-        cwd=MODULE if verb == "build" else directory,
+        cwd=MODULE if verb == "build" else folder,
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -137,8 +129,6 @@ def build_one(title: str, directory: Path, name: str, arguments: list[str]) -> N
     if process.wait():
         said = "".join(lines[-20:])
         raise subprocess.CalledProcessError(process.returncode, arguments, output=said)
-    (unfinished / name).rename(directory / name)
-    shutil.rmtree(unfinished)
     say(f"built {title} in {time.monotonic() - started:.0f} s")
 
 

@@ -11,16 +11,27 @@ from tests.trainer.transfer.registry import RunningRegistry
 
 
 @pytest.fixture(scope="session")
-def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a registry is a process of."""
+    return registry.build(tmp_path_factory.mktemp("bin"))
+
+
+@pytest.fixture(scope="session")
+def open_registry(
+    program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRegistry]:
     """A registry that lets everybody in."""
-    with registry.run(tmp_path_factory.mktemp("registry") / "open") as running:
+    with registry.run(program, tmp_path_factory.mktemp("registry") / "open") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def closed_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRegistry]:
+def closed_registry(
+    program: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningRegistry]:
     """A registry that asks for a password."""
-    with registry.run(tmp_path_factory.mktemp("registry") / "closed", password=True) as running:
+    root = tmp_path_factory.mktemp("registry") / "closed"
+    with registry.run(program, root, password=True) as running:
         yield running
 
 

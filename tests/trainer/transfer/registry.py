@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULE = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2"
+MODULE = Path(__file__).parents[3] / "dev" / "cluster"
 BUILD_SECONDS = 600
 START_SECONDS = 30
 
@@ -39,21 +38,20 @@ class RunningRegistry:
         return folder
 
 
-def binary() -> Path:
-    """The program, built once into the cache that the development cluster uses too."""
-    found = shutil.which("registry", path=str(_bin()))
-    if found is None:
-        subprocess.run(
-            ["go", "install", MODULE],
-            env={**os.environ, "GOBIN": str(_bin()), "CGO_ENABLED": "0"},
-            check=True,
-            timeout=BUILD_SECONDS,
-        )
-    return _bin() / "registry"
+def build(folder: Path) -> Path:
+    """The development cluster's registry; what that has compiled is not compiled again."""
+    subprocess.run(
+        ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", folder, "./cmd/registry"],
+        cwd=MODULE,
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
+        check=True,
+        timeout=BUILD_SECONDS,
+    )
+    return folder / "registry"
 
 
 @contextmanager
-def run(root: Path, *, password: bool = False) -> Iterator[RunningRegistry]:
+def run(program: Path, root: Path, *, password: bool = False) -> Iterator[RunningRegistry]:
     """Start a registry that keeps its blobs below `root`; it answers when this yields."""
     root.mkdir(parents=True)
     with socket.socket() as free:
@@ -71,7 +69,7 @@ http: {{addr: "{host}"}}
     )
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(
-            [binary(), "serve", root / "config.yml"], stdout=log, stderr=subprocess.STDOUT
+            [program, "serve", root / "config.yml"], stdout=log, stderr=subprocess.STDOUT
         )
         try:
             _wait(host, process)
@@ -92,8 +90,3 @@ def _wait(host: str, process: "subprocess.Popen[bytes]") -> None:
         except OSError:
             time.sleep(0.02)
     raise AssertionError(f"the registry did not start: exit status {process.poll()}")
-
-
-def _bin() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "finetune-operator" / "bin"
