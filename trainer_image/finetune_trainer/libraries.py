@@ -29,7 +29,7 @@ def unused(recipe: Recipe, workspace: Workspace) -> Iterator[str]:
         or _has_quantized_base(recipe, workspace)
     ):
         yield "bitsandbytes"
-    if recipe.strategy is Strategy.DATA_PARALLEL:
+    if recipe.strategies == (Strategy.DATA_PARALLEL,):
         yield "deepspeed"
 
 

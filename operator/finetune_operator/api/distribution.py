@@ -22,8 +22,8 @@ class Distribution(ApiModel):
     strategy: StrategyChoice = StrategyChoice.AUTO
     """DataParallel: every process holds all. ZeRO1: each holds its share of the optimizer's state.
     ZeRO2: of the gradients too. ZeRO3: of the weights too. Auto: the first of them that fits into
-    the memory of a process, by the estimate of `finetune plan`; DataParallel where that is not
-    known. One process alone shares nothing. Default: Auto."""
+    the memory of a process, by the estimate of `finetune plan`; where model or memory
+    are not known before, the trainer finds out. One process alone shares nothing. Default: Auto."""
     offload: Offload = Offload.NONE
     """What lies in the host's memory instead of the GPU's: Optimizer (its state, and the update is
     computed there; ZeRO1, ZeRO2 or ZeRO3) or OptimizerAndParameters (ZeRO3). Slow: for what fits in

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.conditions import Conditions
+from finetune_operator.api.distribution import StrategyChoice
 from finetune_operator.api.text import Decimal, Time
 from finetune_trainer.manifest import ArtifactKind
-from finetune_trainer.recipe import Device, Strategy
+from finetune_trainer.recipe import Device
 
 Text = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
@@ -80,8 +81,9 @@ class Plan(ApiModel):
     """GPUs of each pod; 0 on CPU."""
     method: Text | None = None
     """Method and quantization in one word, such as LoRA, or QLoRA: LoRA over NF4."""
-    strategy: Strategy = Strategy.DATA_PARALLEL
-    """How the processes share memory: DataParallel, ZeRO1, ZeRO2 or ZeRO3; what Auto stood for."""
+    strategy: StrategyChoice = StrategyChoice.DATA_PARALLEL
+    """How the processes share memory: DataParallel, ZeRO1, ZeRO2 or ZeRO3; what Auto stood for.
+    Auto where the trainer chooses, because the model or the memory is not known before."""
 
 
 class Progress(ApiModel):

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.cli.refusals import Refusal, Refused
-from finetune_operator.domain.recipe_builder import build_recipe, strategies
+from finetune_operator.domain.recipe_builder import build_recipe
 from finetune_trainer import rules
-from finetune_trainer.recipe import Device, Recipe, Strategy
+from finetune_trainer.recipe import Device, Recipe
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,6 @@ class Local:
 
     recipe: Recipe
     notes: tuple[str, ...]
-    strategies: tuple[Strategy, ...]
-    """What distribution.strategy leaves to choose from."""
 
 
 def gpus() -> int:
@@ -51,7 +49,7 @@ def localize(job: FineTuneJob, gpus_here: int) -> Local:
         raise Refused(Refusal("spec", item["msg"]) for item in items) from error
     if problems := rules.problems(recipe):
         raise Refused(_placed(problem) for problem in problems)
-    return Local(recipe, tuple(_notes(job)), strategies(job, recipe))
+    return Local(recipe, tuple(_notes(job)))
 
 
 def _device(job: FineTuneJob, gpus_here: int) -> Device:

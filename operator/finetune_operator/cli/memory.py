@@ -9,7 +9,6 @@ from typing import Any
 
 from finetune_operator.cli.machine import Local
 from finetune_operator.cli.refusals import Refusal, Refused
-from finetune_operator.domain.sizing import gib, impossible, laid_out
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.catalogue import architecture_of
@@ -17,6 +16,7 @@ from finetune_trainer.memory.choose import Choice
 from finetune_trainer.memory.estimate import step_flops, step_seconds
 from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
 from finetune_trainer.memory.layout import Machine
+from finetune_trainer.memory.sizing import gib, impossible, laid_out
 from finetune_trainer.recipe import Device, Recipe
 
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -70,9 +70,9 @@ def size(local: Local, machine: Machine, config: Path | None = None) -> Sized:
         why = "the model is not in the catalogue: give its config.json by --config"
         return Sized(recipe, notes=(f"memory is not estimated: {why}",))
     limit = "this machine's memory"
-    if problem := impossible(recipe, architecture, machine, limit, local.strategies):
+    if problem := impossible(recipe, architecture, machine, limit):
         raise Refused([Refusal("spec.model.storageUri", problem)])
-    made, choice = laid_out(recipe, architecture, machine, local.strategies)
+    made, choice = laid_out(recipe, architecture, machine)
     return Sized(
         made,
         choice,

@@ -14,8 +14,8 @@ from finetune_operator.cli.job_file import NOT_CHECKED, read_job
 from finetune_operator.cli.machine import Local, gpus, localize
 from finetune_operator.cli.memory import Sized, size, this_machine
 from finetune_operator.cli.refusals import Refused, say, show_refusals
-from finetune_operator.domain.sizing import gib
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.memory.sizing import gib
 from finetune_trainer.recipe import Offload, Recipe, method_name
 
 EXAMPLE = "finetune plan examples/chat/job.yaml --json plan.json"

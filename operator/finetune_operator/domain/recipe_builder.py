@@ -54,24 +54,21 @@ def build_recipe(job: FineTuneJob, device: Device) -> Recipe:
         device: what compute.device stands for in this cluster.
     """
     made = _as_asked(job, device)
-    return with_strategy(made, next(iter(strategies(job, made)), Strategy.DATA_PARALLEL))
+    first, *rest = _strategies(job, made) or (Strategy.DATA_PARALLEL,)
+    distribution = made.distribution.model_copy(
+        update={"strategy": first, "fallbacks": tuple(rest)}
+    )
+    return made.model_copy(update={"distribution": distribution})
 
 
-def strategies(job: FineTuneJob, made: Recipe) -> tuple[Strategy, ...]:
-    """What distribution.strategy leaves to choose from for a recipe of this job, the fastest
-    first."""
+def _strategies(job: FineTuneJob, made: Recipe) -> tuple[Strategy, ...]:
+    """What distribution.strategy leaves to choose from, the fastest first."""
     wanted = job.spec.distribution.strategy
     if made.compute.world_size == 1 and made.distribution.offload is Offload.NONE:
         return (Strategy.DATA_PARALLEL,)  # a process alone has nobody to share with
     if wanted is StrategyChoice.AUTO:
         return rules.strategies(made)
     return (Strategy(wanted.value),)
-
-
-def with_strategy(made: Recipe, strategy: Strategy) -> Recipe:
-    """The same, with another strategy."""
-    distribution = made.distribution.model_copy(update={"strategy": strategy})
-    return made.model_copy(update={"distribution": distribution})
 
 
 def _as_asked(job: FineTuneJob, device: Device) -> Recipe:

@@ -99,7 +99,7 @@ def test_the_least_job_leaves_nothing_open() -> None:
             "gpusPerNode": 0,
             "passes": None,
         },
-        "distribution": {"strategy": "DataParallel", "offload": "None"},
+        "distribution": {"strategy": "DataParallel", "fallbacks": [], "offload": "None"},
         "checkpoint": {"intervalSteps": 50, "intervalSeconds": 600, "keep": 2},
         "evaluation": {
             "metrics": ["Loss", "GeneralLoss"],

@@ -11,12 +11,11 @@ from finetune_trainer.memory.choose import SHARE, choose
 from finetune_trainer.memory.estimate import Load, estimate, step_flops, step_seconds
 from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
 from finetune_trainer.memory.layout import Layout, Machine
-from finetune_trainer.recipe import Offload, Recipe, Strategy
+from finetune_trainer.recipe import Distribution, Recipe, Strategy
 from tests.trainer.recipes import recipe
 
 GIB = 1 << 30
 GPU = Machine(gpu=True, bf16=True, memory=80 * GIB)
-STRATEGIES = tuple((each, Offload.NONE) for each in Strategy)
 MEMBERS: dict[str, dict[str, Any]] = {
     "LoRA": {"lora": {"rank": 16, "alpha": 32, "dropout": 0.0}},
     "DoRA": {"dora": {"rank": 16, "alpha": 32, "dropout": 0.0}},
@@ -56,6 +55,12 @@ def recipes(draw: st.DrawFn, world: int = 1) -> Recipe:
         world=world,
         length=draw(st.sampled_from([256, 1024, 4096])),
     )
+
+
+def _any_strategy(its_recipe: Recipe) -> Recipe:
+    first, *rest = Strategy
+    distribution = Distribution(strategy=first, fallbacks=tuple(rest))
+    return its_recipe.model_copy(update={"distribution": distribution})
 
 
 def _recipe(
@@ -169,13 +174,14 @@ def test_what_is_chosen_fits_or_nothing_does(
 ) -> None:
     architecture = architecture_from_config(config)
     machine = Machine(gpu=True, bf16=True, memory=gib * GIB)
-    choice = choose(its_recipe, architecture, machine, STRATEGIES)
+    its_recipe = _any_strategy(its_recipe)
+    choice = choose(its_recipe, architecture, machine)
     needed = estimate(its_recipe, architecture, machine, choice.layout)
     assert needed == choice.estimate
     assert choice.fits == (needed.total <= SHARE * gib * GIB)
     assert choice.accumulation(its_recipe) * choice.layout.micro_batch * 2 == 16
     if not choice.fits:
-        more = choose(its_recipe, architecture, GPU, STRATEGIES)
+        more = choose(its_recipe, architecture, GPU)
         assert choice.estimate.total <= more.estimate.total
 
 

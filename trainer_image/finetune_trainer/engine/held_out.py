@@ -47,6 +47,10 @@ class HeldOut:
         wanted = self.recipe.evaluation.metrics
         return self._scores(model, self._measure(model, step, wanted, on_curve=on_curve))
 
+    def measure_loss(self, model: torch.nn.Module, step: int, *, on_curve: bool) -> None:
+        """For the curve alone, where nothing else is told of this model."""
+        self._measure(model, step, (Metric.LOSS,), on_curve=on_curve)
+
     def measure_served(
         self, model: torch.nn.Module, base: BaseModel
     ) -> tuple[ScoresFile, float | None] | None:

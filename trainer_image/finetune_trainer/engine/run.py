@@ -14,8 +14,8 @@ from finetune_trainer.data.plan import Plan, make_plan
 from finetune_trainer.engine.callbacks import Evaluations, Surroundings
 from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, CheckpointState
 from finetune_trainer.engine.held_out import HeldOut, compared, summary
+from finetune_trainer.engine.layout import lay_out
 from finetune_trainer.engine.loading import load_model, published_dtype
-from finetune_trainer.engine.passes import choose_passes
 from finetune_trainer.engine.precision import autocast, resolve
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.references import References, Start
@@ -31,10 +31,11 @@ from finetune_trainer.export.output import Result, already_complete, write_outpu
 from finetune_trainer.fence import Fence
 from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Best, Progress, Stage, Trained
+from finetune_trainer.memory.layout import Layout
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.objectives import ReferencedObjective, objective_of
-from finetune_trainer.recipe import Passes, Precision, Recipe
+from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.scores import ScoresFile, ScoresOfModel
 from finetune_trainer.starting_adapter import open_adapter
@@ -48,7 +49,7 @@ log = logging.getLogger(__name__)
 class _Prepared:
     base: BaseModel
     dataset: Dataset
-    passes: Passes
+    layout: Layout
     plan: Plan
     adapter: Path | None
     """What training goes on from, where it does not start from the base model."""
@@ -89,7 +90,7 @@ def run(
         around.metrics.take_back(found.state.step if found else -1)
     template = found.state if found else _first_state(recipe, prepared, precision)
     template = template.model_copy(update={"attempt": attempt})
-    sharding = sharding_of(recipe, precision)
+    sharding = sharding_of(recipe, prepared.layout.strategy, precision)
     judge = Judge(
         world,
         autocast(precision, world.device),
@@ -116,7 +117,7 @@ def run(
     trainer = PackedTrainer(
         model=model,
         recipe=recipe,
-        passes=prepared.passes,
+        passes=prepared.layout.passes,
         plan=plan,
         examples=prepared.dataset.train,
         around=around,
@@ -169,16 +170,16 @@ def _prepare(recipe: Recipe, workspace: Workspace, world: World) -> _Prepared:
     dataset = load_dataset(recipe, workspace, base.tokenizer())
     if world.leads:
         world.maximum([0.0])
-    passes = recipe.compute.passes or choose_passes(recipe, base, world)
+    layout = lay_out(recipe, base, world)
     plan = make_plan(
         dataset.train.lengths,
         dataset.train.weights,
         recipe.training,
-        micro_batch=passes.micro_batch,
+        micro_batch=layout.micro_batch,
         lay_out=TASKS[recipe.task].lay_out,
         mixture=dataset.mixture,
     )
-    return _Prepared(base, dataset, passes, plan, _adapter(base, recipe, workspace))
+    return _Prepared(base, dataset, layout, plan, _adapter(base, recipe, workspace))
 
 
 def _adapter(base: BaseModel, recipe: Recipe, workspace: Workspace) -> Path | None:
@@ -235,11 +236,13 @@ def _measure_both(
     of_served: BaseModel | None,
 ) -> tuple[ScoresFile, float | None]:
     """The scores of base and tuned model, and how far what is served is from what was trained."""
+    served = held_out.measure_served(model, of_served) if of_served else None
+    if served:
+        held_out.measure_loss(model, step, on_curve=on_curve)
+        return served
     tuned = held_out.measure(model, step=step, on_curve=on_curve)
     base = ScoresOfModel.model_validate_json(workspace.base_scores.read_bytes())
-    both = compared(base, tuned)
-    served = held_out.measure_served(model, of_served) if of_served else None
-    return served or (both, None)
+    return compared(base, tuned), None
 
 
 def _referenced(prepared: _Prepared, start: Start, workspace: Workspace, judge: Judge) -> _Prepared:

@@ -14,7 +14,14 @@ from typing import Any, Self
 import torch
 from torch import distributed
 
-from finetune_trainer.recipe import Device, Offload, Precision, QuantizationType, Recipe
+from finetune_trainer.recipe import (
+    Device,
+    Offload,
+    Precision,
+    QuantizationType,
+    Recipe,
+    Strategy,
+)
 
 _BUCKETS = ("reduce_bucket_size",)
 _BUCKETS_OF_SHARDED_WEIGHTS = (
@@ -86,9 +93,9 @@ def _known_as_shares(settings: dict[str, Any]) -> Iterator[None]:
     del alive
 
 
-def sharding_of(recipe: Recipe, precision: Precision) -> Sharding:
-    """What the recipe's distribution asks of DeepSpeed."""
-    stage = recipe.strategy.stage
+def sharding_of(recipe: Recipe, strategy: Strategy, precision: Precision) -> Sharding:
+    """What a strategy, and the recipe besides, ask of DeepSpeed."""
+    stage = strategy.stage
     if stage == 0:
         return Sharding(0, {}, loads_sharded=False)
     _prepare_deepspeed(recipe.compute.device)

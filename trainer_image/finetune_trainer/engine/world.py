@@ -68,7 +68,7 @@ def join(recipe: Recipe) -> World:
     backend = "cpu:gloo,cuda:nccl" if device is Device.GPU else "gloo"
     if size > 1:
         distributed.init_process_group(backend, timeout=TIMEOUT)
-    elif recipe.strategy is not Strategy.DATA_PARALLEL:
+    elif recipe.strategies != (Strategy.DATA_PARALLEL,):
         # DeepSpeed asks for a group also where one process leaves a part in the host's memory.
         store = distributed.HashStore()  # type: ignore[attr-defined]
         distributed.init_process_group(backend, store=store, rank=0, world_size=1)

@@ -1,12 +1,12 @@
 """The fastest layout whose estimate fits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.estimate import Estimate, estimate
 from finetune_trainer.memory.layout import Layout, Machine
-from finetune_trainer.recipe import Offload, Recipe, Strategy
+from finetune_trainer.recipe import Recipe
 
 SHARE = 0.92
 """Of the memory that is planned with: the rest is for what an estimate cannot see."""
@@ -29,22 +29,14 @@ class Choice:
         return _share(recipe) // self.layout.micro_batch
 
 
-def choose(
-    recipe: Recipe,
-    architecture: Architecture,
-    machine: Machine,
-    strategies: Sequence[tuple[Strategy, Offload]] = ((Strategy.DATA_PARALLEL, Offload.NONE),),
-) -> Choice:
-    """Try layouts from the fastest to the most frugal.
+def choose(recipe: Recipe, architecture: Architecture, machine: Machine) -> Choice:
+    """Try the recipe's layouts from the fastest to the most frugal.
 
     Computing activations again costs half a forward pass; sharding costs communication at every
     layer; a smaller pass costs least, so it is tried first.
-
-    Args:
-        strategies: what may be used, the fastest first.
     """
     smallest: Choice | None = None
-    for layout in _layouts(_micro_batches(recipe, machine), strategies):
+    for layout in _layouts(recipe, machine):
         needed = estimate(recipe, architecture, machine, layout)
         fits = machine.memory is None or needed.total <= SHARE * machine.memory
         choice = Choice(layout, needed, fits)
@@ -53,15 +45,16 @@ def choose(
         if smallest is None or needed.total < smallest.estimate.total:
             smallest = choice
     if smallest is None:
-        raise ValueError("no strategy to choose from")
+        raise ValueError("no layout to choose from")
     return smallest
 
 
-def _layouts(sizes: list[int], strategies: Sequence[tuple[Strategy, Offload]]) -> Iterator[Layout]:
-    for strategy, offload in strategies:
+def _layouts(recipe: Recipe, machine: Machine) -> Iterator[Layout]:
+    sizes = _micro_batches(recipe, machine)
+    for strategy in recipe.strategies:
         for checkpointing in (False, True):
             for micro_batch in sizes:
-                yield Layout(micro_batch, checkpointing, strategy, offload)
+                yield Layout(micro_batch, checkpointing, strategy, recipe.distribution.offload)
 
 
 def _share(recipe: Recipe) -> int:

@@ -153,11 +153,17 @@ class Recipe(Frozen):
         return self
 
     @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """The one that is carried out, and what is taken where that does not fit: a process without
+        others has nobody to share with, unless a part of its own lies in the host's memory."""
+        if self.compute.world_size == 1 and self.distribution.offload is Offload.NONE:
+            return (Strategy.DATA_PARALLEL,)
+        return (self.distribution.strategy, *self.distribution.fallbacks)
+
+    @property
     def strategy(self) -> Strategy:
-        """The one that is carried out: a process without others has nobody to share with, unless
-        a part of its own lies in the host's memory."""
-        alone = self.compute.world_size == 1 and self.distribution.offload is Offload.NONE
-        return Strategy.DATA_PARALLEL if alone else self.distribution.strategy
+        """The one that is carried out, once it is chosen."""
+        return self.strategies[0]
 
     def canonical_json(self) -> str:
         """The same text for the same recipe, whoever writes it."""

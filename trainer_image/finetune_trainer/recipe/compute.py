@@ -75,6 +75,9 @@ class Distribution(Frozen):
     """What of the model and of its training each process holds. Nothing here changes a result."""
 
     strategy: Strategy = Strategy.DATA_PARALLEL
+    fallbacks: tuple[Strategy, ...] = ()
+    """What is taken instead where it does not fit, the fastest first: that is found out where it
+    trains, from the model's config.json and the memory that is there."""
     offload: Offload = Offload.NONE
 
 

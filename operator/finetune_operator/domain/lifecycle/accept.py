@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from pydantic import ValidationError
 
 from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.distribution import StrategyChoice
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJobSpec
 from finetune_operator.api.fine_tune_job_status import Phase, Plan, Resolved
@@ -19,11 +20,12 @@ from finetune_operator.domain.manifests.volume import (
     volume_claim,
 )
 from finetune_operator.domain.observed import pods_gone
-from finetune_operator.domain.recipe_builder import build_recipe, strategies, with_strategy
-from finetune_operator.domain.sizing import impossible, laid_out, quantity_bytes
+from finetune_operator.domain.quantity import quantity_bytes
+from finetune_operator.domain.recipe_builder import build_recipe
 from finetune_trainer import rules
 from finetune_trainer.memory.catalogue import architecture_of
 from finetune_trainer.memory.layout import Machine
+from finetune_trainer.memory.sizing import impossible, laid_out
 from finetune_trainer.recipe import Device, Recipe, method_name
 
 LEAVING_SECONDS = 2.0
@@ -60,12 +62,13 @@ def _device(work: Work) -> Device:
 
 
 def _laid_out(recipe: Recipe, work: Work) -> Recipe:
-    """With the fastest layout that fits, where both the model and the memory are known."""
+    """With the fastest layout that fits, where both the model and the memory are known; else the
+    trainer chooses it."""
     architecture = architecture_of(recipe.model.storage_uri)
     machine = _machine(recipe, work)
     if architecture is None or machine.memory is None:
         return recipe
-    made, _ = laid_out(recipe, architecture, machine, strategies(work.job, recipe))
+    made, _ = laid_out(recipe, architecture, machine)
     return made
 
 
@@ -132,7 +135,7 @@ def _too_large(work: Work, recipe: Recipe) -> str | None:
     # Whether the processor has bfloat16 is not known yet: the lesser need decides.
     machine = replace(_machine(recipe, work), bf16=True)
     limit = "compute.podTemplate.resources.limits.memory"
-    return impossible(recipe, architecture, machine, limit, strategies(work.job, recipe))
+    return impossible(recipe, architecture, machine, limit)
 
 
 def _image_uris(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
@@ -188,7 +191,7 @@ def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
         nodes=recipe.compute.nodes,
         gpus_per_node=recipe.compute.gpus_per_node,
         method=method_name(recipe.method.type, recipe.quantization.type),
-        strategy=recipe.strategy,
+        strategy=_strategy(recipe),
     )
     work.actions += _missing(work, text)
     settled = (
@@ -204,6 +207,11 @@ def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
     work.event(Reason.ACCEPTED, "")
     work.again(0)
     return False
+
+
+def _strategy(recipe: Recipe) -> StrategyChoice:
+    _, *others = recipe.strategies
+    return StrategyChoice.AUTO if others else StrategyChoice(recipe.strategy.value)
 
 
 def _missing(work: Work, recipe: str) -> list[Action]:
@@ -240,5 +248,5 @@ def _as_accepted(work: Work) -> Recipe:
     metadata = work.job.metadata.model_copy(
         update={"generation": generation or work.job.metadata.generation}
     )
-    made = build_recipe(work.job.model_copy(update={"metadata": metadata}), work.plan.device)
-    return with_strategy(made, work.plan.strategy)
+    job = work.job.model_copy(update={"metadata": metadata})
+    return _laid_out(build_recipe(job, work.plan.device), work)

@@ -101,8 +101,10 @@ def test_a_volume_that_was_taken_away_ends_the_job_and_its_pods() -> None:
     assert all("deletionTimestamp" in pod["metadata"] for pod in world.pods())
 
 
-def test_the_recipe_is_made_again_as_it_was() -> None:
-    world = InMemory()
+@pytest.mark.parametrize("model", ["HuggingFaceTB/SmolLM2-135M", "someone/unknown"])
+def test_the_recipe_is_made_again_as_it_was(model: str) -> None:
+    compute = {"podTemplate": {"resources": {"limits": {"memory": "4Gi"}}}}
+    world = InMemory(job(model={"storageUri": f"hf://{model}"}, compute=compute))
     world.to_training()
     before = world.objects.pop(("ConfigMap", "chat-recipe"))
     edit(world, cleanupAfterSeconds=5)

@@ -1,4 +1,4 @@
-"""How each process does its share of a step, where the recipe leaves it open.
+"""How a step is laid out over processes and passes, where the recipe leaves it open.
 
 Here the model's config.json, the memory and the processor are known, whatever was known of them
 when the job was accepted.
@@ -14,18 +14,33 @@ from finetune_trainer.base_model import BaseModel
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.engine.precision import resolve
 from finetune_trainer.engine.world import World
+from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.memory.choose import choose
 from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
-from finetune_trainer.memory.layout import Machine
+from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.memory.sizing import impossible
 from finetune_trainer.recipe import Passes, Precision, Recipe
 
 log = logging.getLogger(__name__)
 
 
-def choose_passes(recipe: Recipe, base: BaseModel, world: World) -> Passes:
-    """The fastest that fit into the memory of every process, by estimate; those that need least,
-    where none do. One sequence at a time for a model whose architecture is not known.
+def lay_out(recipe: Recipe, base: BaseModel, world: World) -> Layout:
+    """As the recipe says; else the fastest that fits into the memory of every process, by estimate,
+    or the one that needs least, where none does. One sequence at a time for a model whose
+    architecture is not known.
+
+    Raises:
+        ConfigurationError: none can fit, whatever the data are.
     """
+    passes = recipe.compute.passes or Passes()
+    as_told = Layout(
+        passes.micro_batch,
+        passes.activation_checkpointing,
+        recipe.strategy,
+        recipe.distribution.offload,
+    )
+    if recipe.compute.passes:
+        return as_told
     machine = Machine(
         gpu=world.device.type == "cuda",
         bf16=resolve(recipe.training.precision, world) is Precision.BF16,
@@ -36,16 +51,18 @@ def choose_passes(recipe: Recipe, base: BaseModel, world: World) -> Passes:
         architecture = architecture_from_config(config)
     except UnknownArchitectureError as error:
         log.info("one sequence at a time: %s", error)
-        return Passes()
-    strategies = [(recipe.strategy, recipe.distribution.offload)]
-    layout = choose(recipe, architecture, machine, strategies).layout
+        return as_told
+    if problem := impossible(recipe, architecture, machine, "the memory of a process"):
+        raise ConfigurationError(problem)
+    layout = choose(recipe, architecture, machine).layout
     log.info(
-        "%d sequence(s) of %d tokens in a pass%s",
+        "%s, %d sequence(s) of %d tokens in a pass%s",
+        layout.strategy,
         layout.micro_batch,
         recipe.training.max_length,
         ", activations computed again" if layout.activation_checkpointing else "",
     )
-    return layout.passes
+    return layout
 
 
 def _memory(world: World) -> int:

@@ -1,60 +1,34 @@
 """Does a job fit into the memory it is given, and how is it laid out there?"""
 
-from collections.abc import Sequence
-
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.choose import Choice, choose
 from finetune_trainer.memory.estimate import Estimate, estimate
 from finetune_trainer.memory.layout import Layout, Machine
-from finetune_trainer.recipe import Recipe, Strategy
+from finetune_trainer.recipe import Recipe
 
 _GIB = 1 << 30
-_UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": _GIB, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
-_DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18, "m": 1e-3}
 
 
-def quantity_bytes(quantity: str) -> int:
-    """Of an amount of memory as Kubernetes writes it: 16Gi, 500M, 1e9."""
-    for suffix, factor in (_UNITS | _DECIMAL).items():
-        if quantity.endswith(suffix):
-            return int(float(quantity.removesuffix(suffix)) * factor)
-    return int(float(quantity))
-
-
-def laid_out(
-    recipe: Recipe,
-    architecture: Architecture,
-    machine: Machine,
-    strategies: Sequence[Strategy],
-) -> tuple[Recipe, Choice]:
-    """The recipe with the fastest layout that fits, and what it takes.
-
-    Args:
-        strategies: what may be used, the fastest first.
-    """
-    offload = recipe.distribution.offload
-    choice = choose(recipe, architecture, machine, [(each, offload) for each in strategies])
+def laid_out(recipe: Recipe, architecture: Architecture, machine: Machine) -> tuple[Recipe, Choice]:
+    """The recipe with the fastest layout that fits, nothing of it left open, and what it takes."""
+    choice = choose(recipe, architecture, machine)
     layout = choice.layout
     compute = recipe.compute.model_copy(update={"passes": layout.passes})
-    distribution = recipe.distribution.model_copy(update={"strategy": layout.strategy})
+    chosen = {"strategy": layout.strategy, "fallbacks": ()}
+    distribution = recipe.distribution.model_copy(update=chosen)
     return recipe.model_copy(update={"compute": compute, "distribution": distribution}), choice
 
 
 def impossible(
-    recipe: Recipe,
-    architecture: Architecture,
-    machine: Machine,
-    limit: str,
-    strategies: Sequence[Strategy],
+    recipe: Recipe, architecture: Architecture, machine: Machine, limit: str
 ) -> str | None:
     """Why this model cannot be trained so, if it cannot whatever the data are.
 
     Args:
         limit: where the machine's memory is set, as the user writes it.
-        strategies: what may be used.
     """
     offload = recipe.distribution.offload
-    layouts = [Layout(strategy=each, offload=offload) for each in strategies] or [Layout()]
+    layouts = [Layout(strategy=each, offload=offload) for each in recipe.strategies]
     every = [estimate(recipe, architecture, machine, layout) for layout in layouts]
     needed = min(every, key=lambda each: each.standing)
     if machine.memory is None or needed.standing <= machine.memory:

@@ -1,10 +1,11 @@
-"""What cannot fit is refused before anything is created."""
+"""What fits; what cannot is refused before anything is created."""
 
 import pytest
 
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.domain.conditions import find
-from finetune_operator.domain.sizing import quantity_bytes
+from finetune_operator.domain.quantity import quantity_bytes
+from finetune_trainer.recipe import Recipe, Strategy
 from tests.unit.domain.in_memory import InMemory, job
 
 
@@ -24,10 +25,8 @@ def test_quantities_are_those_of_kubernetes(text: str, size: int) -> None:
     assert quantity_bytes(text) == size
 
 
-@pytest.mark.parametrize(
-    ("memory", "strategy"), [(None, "DataParallel"), (24, "DataParallel"), (16, "ZeRO3")]
-)
-def test_auto_is_what_fits_into_the_gpus_of_the_cluster(memory: int | None, strategy: str) -> None:
+@pytest.mark.parametrize(("memory", "strategy"), [(24, "DataParallel"), (16, "ZeRO3")])
+def test_auto_is_what_fits_into_the_gpus_of_the_cluster(memory: int, strategy: str) -> None:
     world = InMemory(
         job(
             model={"storageUri": "hf://meta-llama/Llama-3.1-8B"},
@@ -35,12 +34,26 @@ def test_auto_is_what_fits_into_the_gpus_of_the_cluster(memory: int | None, stra
             training={"maxLength": 512, "tokensPerBatch": 2048},
         )
     )
-    world.gpu_memory = None if memory is None else memory << 30
+    world.gpu_memory = memory << 30
     world.reconcile()
     assert world.job.status.plan is not None
     assert world.job.status.plan.strategy == strategy
     (stored,) = world.all("ConfigMap")
-    assert f'"strategy":"{strategy}"' in stored["data"]["recipe.json"]
+    assert Recipe.model_validate_json(stored["data"]["recipe.json"]).strategies == (strategy,)
+
+
+@pytest.mark.parametrize("model", ["meta-llama/Llama-3.1-8B", "someone/unknown"])
+def test_where_memory_or_model_are_not_known_the_trainer_chooses(model: str) -> None:
+    compute = {"device": "GPU", "gpusPerNode": 4}
+    world = InMemory(job(model={"storageUri": f"hf://{model}"}, compute=compute))
+    world.gpu_memory = 24 << 30 if model == "someone/unknown" else None
+    world.reconcile()
+    assert world.job.status.plan is not None
+    assert world.job.status.plan.strategy == "Auto"
+    (stored,) = world.all("ConfigMap")
+    recipe = Recipe.model_validate_json(stored["data"]["recipe.json"])
+    assert recipe.strategies == tuple(Strategy)
+    assert recipe.compute.passes is None
 
 
 @pytest.mark.parametrize(
