@@ -135,7 +135,9 @@ def _too_large(work: Work, recipe: Recipe) -> str | None:
     # Whether the processor has bfloat16 is not known yet: the lesser need decides.
     machine = replace(_machine(recipe, work), bf16=True)
     limit = "compute.podTemplate.resources.limits.memory"
-    return impossible(recipe, architecture, machine, limit)
+    # Not of the layout that was chosen: another strategy may need less before any data.
+    as_asked = build_recipe(work.job, recipe.compute.device)
+    return impossible(as_asked, architecture, machine, limit)
 
 
 def _image_uris(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
