@@ -17,6 +17,8 @@ UV_VERSION := 0.13.9
 DEVCLUSTER := dev/cluster/devcluster
 CLUSTER_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2 nftables busybox-static
 IMAGE_PACKAGES := buildah skopeo mmdebstrap
+# What the trainer's image has too.
+TRAINER_PACKAGES := libjemalloc2
 # Tests at a time; each of the trainer's takes up to 2 GB.
 TEST_PROCESSES ?= 2
 CODE := operator trainer_image tests bench dev dev/cluster/devcluster dev/cluster/images
@@ -34,8 +36,8 @@ help: ## Show what can be made
 all: lint test ## Check everything
 
 .PHONY: packages
-packages: ## Install the Debian packages of the development cluster (root, apt)
-	@dev/packages $(if $(filter dev,$(CLUSTER)),$(CLUSTER_PACKAGES) $(IMAGE_PACKAGES),$(if $(filter external,$(CLUSTER)),$(IMAGE_PACKAGES)))
+packages: ## Install the Debian packages of the development cluster and of the trainer (root, apt)
+	@dev/packages $(if $(filter dev,$(CLUSTER)),$(CLUSTER_PACKAGES) $(IMAGE_PACKAGES) $(TRAINER_PACKAGES),$(if $(filter external,$(CLUSTER)),$(IMAGE_PACKAGES)))
 
 .PHONY: venv
 venv: $(VENV)/complete ## Make .venv from the locked requirements
@@ -88,9 +90,13 @@ demo: ## Train, publish and ask a small model; ends with what to type next
 programs: packages ## Build the cluster's programs, where they are not built yet
 	@$(DEVCLUSTER) build >/dev/null
 
+.PHONY: layers
+layers: packages venv ## Build the images that changed, for a cluster that is yet to come
+	@$(PYTHON) dev/cluster/images --build-only
+
 .PHONY: tools
-tools: packages ## Make .venv and the cluster's programs; Go compiles while wheels come over the network
-	@$(MAKE) --no-print-directory --jobs=2 venv $(if $(filter dev,$(CLUSTER)),programs)
+tools: packages ## Make .venv, the cluster's programs and the images' layers: what computes beside what waits
+	@$(MAKE) --no-print-directory --jobs=3 venv $(if $(filter dev,$(CLUSTER)),programs layers)
 
 .PHONY: test
 test: ## Run all tests, and print how long each part takes
@@ -107,7 +113,7 @@ test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
 .PHONY: test-trainer
 # Of each process: several run at a time, and their models are tiny.
 test-trainer: export OMP_NUM_THREADS ?= 1
-test-trainer: venv ## Run the trainer's tests: real training on the CPU
+test-trainer: packages venv ## Run the trainer's tests: real training on the CPU
 	$(PYTHON) -m pytest tests/trainer --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(PYTEST_ARGUMENTS)
 
 .PHONY: test-gpu

@@ -1,8 +1,7 @@
 """Print predicted and measured memory of each configuration; `--json FILE` writes the same.
 
-What is compared on a processor is what a run allocates: blocks go back to the kernel when they are
-freed. Left to itself, glibc keeps many of them; `--keep-freed` measures that, beside the part
-`allocator`. On a GPU it is all that is taken of the card, whatever for.
+On a processor it is anonymous memory and what is mapped of the model's files, with the allocator
+that a training process has; on a GPU all that is taken of the card, whatever for.
 """
 
 import argparse
@@ -10,18 +9,19 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_gpu
+from finetune_trainer import allocator
 from finetune_trainer.memory.estimate import Estimate, Load, estimate
 from finetune_trainer.memory.families import architecture_from_config
 from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.recipe import Device
 
 _MIB = 1 << 20
 _SLACK = 128 * _MIB
-_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(_MIB), "MALLOC_TRIM_THRESHOLD_": str(_MIB)}
 
 
 def main() -> int:
@@ -30,17 +30,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--device", choices=("CPU", "GPU"), default="CPU")
     parser.add_argument("--only", default="", help="configurations whose name contains this")
-    parser.add_argument("--keep-freed", action="store_true", help="leave glibc as it is")
     arguments = parser.parse_args()
     configurations = on_gpu() if arguments.device == "GPU" else on_cpu()
     wanted = [each for each in configurations if arguments.only in each.name]
     print(f"{'configuration':<42}{'predicted':>10}{'measured':>10}{'error':>8}   parts, MiB")
     results = []
     for configuration in wanted:
-        measured = _measure(configuration, {} if arguments.keep_freed else _GIVE_BACK)
+        measured = _measure(configuration)
         predicted = predict(configuration, measured["supervised"])
-        if arguments.device == "CPU" and not arguments.keep_freed:
-            predicted = replace(predicted, allocator=0)
         results.append(measured | {"predicted": predicted.parts(), "total": predicted.total})
         print(line(configuration, predicted, measured), flush=True)
     if arguments.json:
@@ -59,7 +56,8 @@ def predict(configuration: Configuration, supervised: int) -> Estimate:
         documents=configuration.documents,
     )
     architecture = architecture_from_config(SHAPES[configuration.shape])
-    machine = Machine(gpu=configuration.device == "GPU", bf16=True)
+    jemalloc = allocator.installed() is not None
+    machine = Machine(gpu=configuration.device == "GPU", bf16=True, jemalloc=jemalloc)
     layout = Layout(activation_checkpointing=configuration.activation_checkpointing)
     return estimate(configuration.recipe(), architecture, machine, layout, load)
 
@@ -83,10 +81,10 @@ def line(configuration: Configuration, predicted: Estimate, measured: dict[str, 
     )
 
 
-def _measure(configuration: Configuration, allocator: dict[str, str]) -> dict[str, Any]:
+def _measure(configuration: Configuration) -> dict[str, Any]:
     """In a process of its own, so that nothing is left over from the one before."""
     command = [sys.executable, "-m", "bench.memory.measure", json.dumps(asdict(configuration))]
-    environment = dict(os.environ) | allocator
+    environment = dict(os.environ) | allocator.environment(Device(configuration.device))
     made = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     result: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
     return result

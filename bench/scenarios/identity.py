@@ -17,6 +17,7 @@ from finetune_trainer.recipe import Recipe
 ROOT = Path(__file__).parents[2]
 _TRAINER = Path(finetune_trainer.__file__).parent
 _CODE = (
+    "allocator.py",
     "answer_metrics.py",
     "data",
     "engine",

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.strategies.run import Run, go
 from bench.trainer.conversations import write_conversations
+from finetune_trainer import allocator
 from finetune_trainer.memory.estimate import estimate
 from finetune_trainer.memory.families import architecture_from_config
 from finetune_trainer.memory.layout import Layout, Machine
@@ -95,12 +96,12 @@ def compared(ended: Run, reference: list[float]) -> dict[str, Any]:
 
 
 def predict(made: Recipe, model: Path) -> dict[str, int]:
-    """Bytes by part, and in all, without what glibc may keep of freed blocks."""
+    """Bytes by part, and in all."""
     architecture = architecture_from_config(json.loads((model / "config.json").read_bytes()))
     layout = Layout(strategy=made.strategy)
-    needed = estimate(made, architecture, Machine(gpu=False, bf16=False), layout)
-    parts = needed.parts() | {"allocator": 0}
-    return parts | {"total": sum(parts.values())}
+    machine = Machine(gpu=False, bf16=False, jemalloc=allocator.installed() is not None)
+    needed = estimate(made, architecture, machine, layout)
+    return needed.parts() | {"total": needed.total}
 
 
 if __name__ == "__main__":

@@ -11,9 +11,6 @@ from pathlib import Path
 from bench.scenarios.watch import Watch
 from finetune_trainer.recipe import Recipe
 
-_GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 20)}
-"""Freed blocks go back to the kernel: what is measured is what is used."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -56,6 +53,4 @@ def _launch(root: Path, node: int, place: dict[str, str]) -> subprocess.Popen[by
     own = {"PET_NODE_RANK": str(node), "OMP_NUM_THREADS": "1"}
     own["FINETUNE_TERMINATION_LOG"] = str(root / f"node-{node}.json")
     with (root / f"node-{node}.log").open("wb") as log:
-        return subprocess.Popen(
-            command, env=os.environ | place | own | _GIVE_BACK, stdout=log, stderr=log
-        )
+        return subprocess.Popen(command, env=os.environ | place | own, stdout=log, stderr=log)

@@ -50,7 +50,7 @@ def main() -> int:
 def demo(terminal: Terminal) -> bool:
     """Everything in order; True when the answers are as they should be."""
     with terminal.stage("cluster", "a Kubernetes on this machine (make cluster-up)"):
-        make("tools")  # what the images need comes over the network while this compiles
+        make("tools")  # the images' layers too, while the cluster's programs compile
         make("cluster-up")
     with terminal.stage("images", "operator, trainer, base model and data (make images)"):
         make("images")

@@ -47,6 +47,17 @@ def until(path: Path, text: str, processes: list[subprocess.Popen[bytes]]) -> No
         time.sleep(0.05)
 
 
+def worker_of(node: subprocess.Popen[bytes]) -> int:
+    """The process id of a launcher's only child."""
+    (worker,) = Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text().split()
+    return int(worker)
+
+
+def mapped(pid: int) -> str:
+    """The files that a process has in its memory."""
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,6 +68,7 @@ def test_sigterm_to_one_node_saves_and_ends_both(tiny_model: Path, tmp_path: Pat
     workspace(tmp_path, tiny_model, compute={"nodes": 2}, training={"maxSteps": 100_000})
     nodes = launch_two(tmp_path)
     until(tmp_path / "node-0.log", "step 3/", nodes)
+    assert all("/libjemalloc." in mapped(worker_of(node)) for node in nodes)
     nodes[1].send_signal(signal.SIGTERM)
     assert [node.wait(TIMEOUT) for node in nodes] == [ExitCode.PREEMPTED] * 2
     messages = [json.loads((tmp_path / f"node-{rank}.json").read_text()) for rank in range(2)]
@@ -69,8 +81,7 @@ def test_a_lost_peer_is_told_of_after_its_own_end(tiny_model: Path, tmp_path: Pa
     workspace(tmp_path, tiny_model, compute={"nodes": 2}, training={"maxSteps": 100_000})
     nodes = launch_two(tmp_path)
     until(tmp_path / "node-0.log", "step 3/", nodes)
-    (worker,) = Path(f"/proc/{nodes[1].pid}/task/{nodes[1].pid}/children").read_text().split()
-    os.kill(int(worker), signal.SIGKILL)
+    os.kill(worker_of(nodes[1]), signal.SIGKILL)
     assert nodes[1].wait(TIMEOUT) == 128 + signal.SIGKILL
     until(tmp_path / "node-0.log", "so that its own end is known", nodes[:1])
     nodes[0].send_signal(signal.SIGTERM)

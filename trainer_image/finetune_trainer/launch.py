@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from finetune_trainer import allocator
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.errors import (
@@ -231,6 +232,7 @@ def _environments(compute: Compute, threads: int) -> list[dict[str, str]]:
         # Spinning threads cost ten times the work where others use the processors too.
         "OMP_WAIT_POLICY": "PASSIVE",
         "HF_HUB_OFFLINE": "1",
+        **allocator.environment(compute.device),
     } | dict(os.environ)
     if compute.world_size == 1:
         return [shared]

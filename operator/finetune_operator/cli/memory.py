@@ -9,6 +9,7 @@ from typing import Any
 
 from finetune_operator.cli.machine import Local
 from finetune_operator.cli.refusals import Refusal, Refused
+from finetune_trainer import allocator
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.catalogue import architecture_of
@@ -89,7 +90,10 @@ def this_machine(device: Device, flops_per_second: float | None = None) -> Machi
     flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     bf16 = not _BF16_FLAGS.isdisjoint(flags)
     memory = Cgroup().memory_limit()
-    return Machine(False, bf16=bf16, memory=memory, flops_per_second=flops_per_second)
+    jemalloc = allocator.installed() is not None
+    return Machine(
+        False, bf16=bf16, memory=memory, flops_per_second=flops_per_second, jemalloc=jemalloc
+    )
 
 
 def _architecture(storage_uri: str, config: Path | None) -> Architecture | None:

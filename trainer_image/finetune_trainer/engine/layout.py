@@ -10,6 +10,7 @@ import os
 
 import torch
 
+from finetune_trainer import allocator
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.engine.precision import resolve
@@ -45,6 +46,7 @@ def lay_out(recipe: Recipe, base: BaseModel, world: World) -> Layout:
         gpu=world.device.type == "cuda",
         bf16=resolve(recipe.training.precision, world) is Precision.BF16,
         memory=-int(world.maximum([-float(_memory(world))])[0]),
+        jemalloc=allocator.installed() is not None,
     )
     config = json.loads((base.path / "config.json").read_bytes())
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.architecture import Architecture
-from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.memory.layout import Allocator, Layout, Machine
 from finetune_trainer.memory.optimizers import optimizer_bytes
 from finetune_trainer.memory.trained import count
 from finetune_trainer.recipe import MethodType, Offload, Precision, QuantizationType, Recipe
@@ -30,13 +30,15 @@ of RssAnon after the trainer's imports, and some 60 MiB that the first step adds
 so too on an H100 with CUDA 13: the context and the libraries that it loads."""
 
 
-KEPT_BY_GLIBC = 1.5
-"""Of what comes and goes in a step, how much more a processor's heap holds than is in use. The most
-that was measured; the least was 0.7, because it depends on the order of sizes."""
-
-KEPT_BY_TORCH = (600 << 20, 0.05)
-"""What torch's allocator holds of a GPU beside what is in use: bytes, and a share of what comes and
-goes in a step. Measured on an H100: 240 to 830 MiB of 5 GiB, 1580 MiB of 18 GiB."""
+KEPT = {
+    Allocator.TORCH: (600 << 20, 0.05),
+    Allocator.JEMALLOC: (40 << 20, 0.08),
+    Allocator.GLIBC: (0, 1.5),
+}
+"""What an allocator holds beside what is in use: bytes, and a share of what comes and goes in a
+step. Torch's of a GPU: measured on an H100, 240 to 830 MiB of 5 GiB, 1580 MiB of 18 GiB. jemalloc:
+measured by bench/memory, 40 to 165 MiB. glibc: the most that was measured; the least was 0.7,
+because it depends on the order of sizes, and it grows with their number."""
 
 
 @dataclass(frozen=True)
@@ -167,15 +169,13 @@ def estimate(
         logits=logits,
         working=working,
         framework=FRAMEWORK[machine.gpu],
-        allocator=_kept(passing, gpu=machine.gpu),
+        allocator=_kept(passing, machine.allocator),
     )
 
 
-def _kept(passing: int, *, gpu: bool) -> int:
+def _kept(passing: int, allocator: Allocator) -> int:
     """What the allocator holds beside what is in use, of what comes and goes in a step."""
-    if not gpu:
-        return math.ceil(KEPT_BY_GLIBC * passing)
-    always, share = KEPT_BY_TORCH
+    always, share = KEPT[allocator]
     return always + math.ceil(share * passing)
 
 

@@ -1,6 +1,7 @@
 """How a step is laid out over devices and passes."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from finetune_trainer.recipe import Offload, Passes, Strategy
 
@@ -24,6 +25,16 @@ class Layout:
         )
 
 
+class Allocator(Enum):
+    """Who hands out a device's memory."""
+
+    TORCH = auto()
+    """Of a GPU."""
+    JEMALLOC = auto()
+    """Of a processor, in the trainer's image and wherever else it is installed."""
+    GLIBC = auto()
+
+
 @dataclass(frozen=True)
 class Machine:
     """One device, as a process has it."""
@@ -35,3 +46,12 @@ class Machine:
     """Bytes that the process may use; None where unknown."""
     flops_per_second: float | None = None
     """Floating-point operations a second that products of matrices of this size reach."""
+    jemalloc: bool = True
+    """Whether processes that compute on a processor have it; see allocator.py."""
+
+    @property
+    def allocator(self) -> Allocator:
+        """Of the device's memory."""
+        if self.gpu:
+            return Allocator.TORCH
+        return Allocator.JEMALLOC if self.jemalloc else Allocator.GLIBC

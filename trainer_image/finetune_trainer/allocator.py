@@ -1,0 +1,26 @@
+"""The allocator of processes that compute on a processor: jemalloc, where it is installed.
+
+A step takes and gives back hundreds of blocks whose sizes follow the rows, so that no two steps are
+alike. glibc keeps them in a heap that grows by what does not fit its gaps: after 40 steps it held
+1.2 GiB where jemalloc held 0.75, and 3.2 where jemalloc held 2.3, at the same speed or less.
+"""
+
+from ctypes.util import find_library
+
+from finetune_trainer.recipe import Device
+
+_SETTINGS = "oversize_threshold:0,thp:always"
+"""Blocks of more than 8 MiB would else go back to the kernel at once, to be zeroed again a moment
+later: twice the time of a step. Huge pages save a tenth of it."""
+
+
+def installed() -> str | None:
+    """The name that the dynamic linker knows jemalloc by; None where it does not."""
+    return find_library("jemalloc")
+
+
+def environment(device: Device) -> dict[str, str]:
+    """Variables of a process that computes on this device: none on a GPU, whose memory torch
+    manages itself."""
+    library = installed() if device is Device.CPU else None
+    return {"LD_PRELOAD": library, "MALLOC_CONF": _SETTINGS} if library else {}
