@@ -1,7 +1,7 @@
 """Print predicted and measured memory of each configuration; `--json FILE` writes the same.
 
-On a processor it is anonymous memory and what is mapped of the model's files, with the allocator
-that a training process has; on a GPU all that is taken of the card, whatever for.
+On a processor it is anonymous memory and the weights that lie in the model's mapped files, with the
+allocator that a training process has; on a GPU all that is taken of the card, whatever for.
 """
 
 import argparse

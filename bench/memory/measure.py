@@ -39,14 +39,22 @@ def resident() -> dict[str, int]:
 
 
 class Watch:
-    """The most memory while it is open: RssAnon, and what of the model's files is mapped; of a GPU
-    what torch has reserved, and all that is taken beside (this process is alone on it)."""
+    """The most memory while it is open: RssAnon, and the weights that are used where they lie in
+    the model's files; of a GPU what torch has reserved, and all that is taken beside (this process
+    is alone on it).
 
-    def __init__(self, files_before: int, device: torch.device) -> None:
+    Args:
+        files_before: bytes that were mapped of files before the model was.
+        in_files: bytes of weights that can lie in files. What else is mapped of them was read to
+            be quantized, and the kernel takes it back as it likes.
+    """
+
+    def __init__(self, files_before: int, in_files: int, device: torch.device) -> None:
         self.peak = 0
         self.parts: dict[str, int] = {}
         self._device = device
         self._files_before = files_before
+        self._in_files = in_files
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -75,7 +83,7 @@ class Watch:
     def _look(self) -> None:
         while not self._ended.wait(0.002):
             now = resident()
-            files = now["RssFile"] - self._files_before
+            files = min(now["RssFile"] - self._files_before, self._in_files)
             self.peak = max(self.peak, now["RssAnon"] + files)
 
 
@@ -100,6 +108,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
         method = METHODS[recipe.method.type]
         base = BaseModel(Path(folder), AutoConfig.from_pretrained(folder))
         loaded = load_model(base, method.load_dtype(precision), device, recipe.quantization.type)
+        in_files = sum(each.nbytes for each in loaded.parameters() if each.is_floating_point())
         model: Any = method.apply(loaded, recipe).train()
         if configuration.activation_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -107,7 +116,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
         trained = [each for each in model.parameters() if each.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
         row, seconds = _row(configuration).to(device), []
-        with Watch(before["RssFile"], device) as watch:
+        with Watch(before["RssFile"], in_files, device) as watch:
             for _ in range(STEPS):
                 began = time.perf_counter()
                 for _ in range(configuration.passes):
