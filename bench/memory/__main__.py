@@ -1,4 +1,5 @@
-"""Print predicted and measured memory of each configuration; `--json FILE` writes the same.
+"""Print predicted and measured memory of each configuration; `--json FILE` writes the same, and
+`--page FILE` a page for people.
 
 On a processor it is anonymous memory and the weights that lie in the model's mapped files, with the
 allocator that a training process has; on a GPU all that is taken of the card, whatever for.
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_gpu
+from bench.memory.page import page
 from finetune_trainer import allocator
 from finetune_trainer.memory.estimate import Estimate, Load, estimate
 from finetune_trainer.memory.families import architecture_from_config
@@ -28,11 +30,14 @@ def main() -> int:
     """The number of configurations outside of what is claimed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--page", type=Path, metavar="FILE")
     parser.add_argument("--device", choices=("CPU", "GPU"), default="CPU")
     parser.add_argument("--only", default="", help="configurations whose name contains this")
     arguments = parser.parse_args()
     configurations = on_gpu() if arguments.device == "GPU" else on_cpu()
     wanted = [each for each in configurations if arguments.only in each.name]
+    if not wanted:
+        parser.error(f"no configuration's name contains {arguments.only!r}")
     print(f"{'configuration':<42}{'predicted':>10}{'measured':>10}{'error':>8}   parts, MiB")
     results = []
     for configuration in wanted:
@@ -40,8 +45,12 @@ def main() -> int:
         predicted = predict(configuration, measured["supervised"])
         results.append(measured | {"predicted": predicted.parts(), "total": predicted.total})
         print(line(configuration, predicted, measured), flush=True)
+    versions = [result.pop("versions") for result in results][0]
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        content = {"versions": versions, "runs": results}
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if arguments.page:
+        arguments.page.write_text(page(versions, results), encoding="utf-8")
     failed = sum(not holds(each["total"], each["peak"]) for each in results)
     print(f"{len(results) - failed} of {len(results)} within 15 % or 128 MiB, at most 5 % under")
     return failed

@@ -16,6 +16,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from bench.memory.configurations import SHAPES, Configuration
+from bench.trainer.versions import versions
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.engine import run as _everything_a_run_imports  # noqa: F401
 from finetune_trainer.engine.loading import load_model
@@ -129,6 +130,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
                     torch.cuda.synchronize()
                 seconds.append(time.perf_counter() - began)
     return {
+        "versions": versions(),
         "configuration": asdict(configuration),
         "imported": imported["RssAnon"],
         "before": before,

@@ -1,8 +1,16 @@
-"""What was measured on an H100, which no test here can measure again, holds the estimate."""
+"""What was measured holds the estimate: on an H100, where no test here can measure again, and on a
+processor, where it takes a quarter of an hour."""
+
+import json
+from pathlib import Path
 
 import pytest
 from bench.memory.__main__ import holds, predict
-from bench.memory.configurations import on_gpu
+from bench.memory.configurations import Configuration, on_cpu, on_gpu
+from bench.memory.page import page
+
+DOCS = Path(__file__).parents[3] / "docs"
+ON_CPU = json.loads((DOCS / "data" / "memory.json").read_text(encoding="utf-8"))
 
 MEASURED = {
     "SmolLM2-135M LoRA BF16 4096": 6263,
@@ -19,3 +27,18 @@ def test_estimates_of_a_gpu(name: str) -> None:
     (configuration,) = (each for each in on_gpu() if each.name == name)
     supervised = int(configuration.tokens * configuration.supervised)
     assert holds(predict(configuration, supervised).total, MEASURED[name] << 20)
+
+
+def test_estimates_of_a_processor() -> None:
+    found = {Configuration(**run["configuration"]): run for run in ON_CPU["runs"]}
+    assert set(found) == set(on_cpu())
+    wrong = {
+        configuration.name: (predict(configuration, run["supervised"]).total, run["peak"])
+        for configuration, run in found.items()
+        if not holds(predict(configuration, run["supervised"]).total, run["peak"])
+    }
+    assert not wrong
+
+
+def test_the_page_is_of_these_measurements() -> None:
+    assert (DOCS / "memory.md").read_text(encoding="utf-8") == page(**ON_CPU)

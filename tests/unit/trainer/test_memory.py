@@ -10,7 +10,7 @@ from finetune_trainer.memory.catalogue import Known, architecture_of, catalogue
 from finetune_trainer.memory.choose import SHARE, choose
 from finetune_trainer.memory.estimate import Load, estimate, step_flops, step_seconds
 from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
-from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.memory.layout import Allocator, Layout, Machine
 from finetune_trainer.recipe import Distribution, Recipe, Strategy
 from tests.trainer.recipes import recipe
 
@@ -228,3 +228,21 @@ def test_time_is_work_by_throughput() -> None:
     outside = architecture.vocabulary * architecture.hidden
     least = 4 * 16 * 1024 * (architecture.parameters - outside)
     assert least < flops < 1.1 * least
+
+
+def test_a_processor_s_memory_is_jemalloc_s_where_it_is_installed() -> None:
+    assert Machine(gpu=False, bf16=False).allocator is Allocator.JEMALLOC
+    assert Machine(gpu=False, bf16=False, jemalloc=False).allocator is Allocator.GLIBC
+    assert GPU.allocator is Allocator.TORCH
+
+
+@given(recipes())
+def test_glibc_keeps_more_than_jemalloc(made: Recipe) -> None:
+    architecture = architecture_of("hf://meta-llama/Llama-3.1-8B")
+    assert architecture
+    with_jemalloc, without = (
+        estimate(made, architecture, Machine(gpu=False, bf16=False, jemalloc=has), Layout())
+        for has in (True, False)
+    )
+    assert without.allocator > 3 * with_jemalloc.allocator
+    assert with_jemalloc.total - with_jemalloc.allocator == without.total - without.allocator
