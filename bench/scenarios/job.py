@@ -57,9 +57,10 @@ def changed(job: dict[str, Any], scenario: Scenario, run: Run, inputs: Inputs) -
     if steps := run.steps or scenario.steps:
         training["maxSteps"] = steps
     if run.tokens:
-        training["tokensPerBatch"] = run.tokens
-        # A sequence for each process.
+        # At least a sequence for each process, and as many for one as for another.
         training["maxLength"] = min(run.tokens // run.processes, training["maxLength"])
+        shared = training["maxLength"] * run.processes
+        training["tokensPerBatch"] = run.tokens // shared * shared
     # What the page tells, and nothing that takes its own time: no answers to read, no general loss.
     evaluation = spec.setdefault("evaluation", {})
     evaluation.setdefault("metrics", [scenario.metric.value])

@@ -174,7 +174,7 @@ class Run:
     steps: int | None = None
     """None: as long as the scenario says, and measured on held-out data before and after."""
     tokens: int | None = None
-    """Of a step; None: as many as the example says."""
+    """Of a step, at most; None: as many as the example says."""
 
     @property
     def name(self) -> str:

@@ -120,7 +120,9 @@ def test_a_run_of_parity_has_a_sequence_for_each_process(scenario: Scenario) -> 
     for run in parity(scenario):
         training = changed(job, scenario, run, INPUTS)["spec"]["training"]
         assert training["maxSteps"] == PARITY_STEPS
-        assert training["tokensPerBatch"] // training["maxLength"] >= run.processes
+        sequences, rest = divmod(training["tokensPerBatch"], training["maxLength"])
+        assert sequences >= run.processes
+        assert (sequences % run.processes, rest) == (0, 0), "they have to share it evenly"
 
 
 def _member(value: Any, path: str) -> Any:
