@@ -45,7 +45,7 @@ def main() -> int:
         predicted = predict(configuration, measured["supervised"])
         results.append(measured | {"predicted": predicted.parts(), "total": predicted.total})
         print(line(configuration, predicted, measured), flush=True)
-    versions = [result.pop("versions") for result in results][0]
+    versions, *_ = [result.pop("versions") for result in results]
     if arguments.json:
         content = {"versions": versions, "runs": results}
         arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
