@@ -36,6 +36,10 @@ def main() -> int:
     arguments = parser.parse_args()
     configurations = on_gpu() if arguments.device == "GPU" else on_cpu()
     wanted = [each for each in configurations if arguments.only in each.name]
+    if arguments.device == "CPU" and not allocator.installed():
+        parser.error(
+            "what is estimated here is a training with jemalloc: make packages installs it"
+        )
     if not wanted:
         parser.error(f"no configuration's name contains {arguments.only!r}")
     print(f"{'configuration':<42}{'predicted':>10}{'measured':>10}{'error':>8}   parts, MiB")
@@ -65,8 +69,7 @@ def predict(configuration: Configuration, supervised: int) -> Estimate:
         documents=configuration.documents,
     )
     architecture = architecture_from_config(SHAPES[configuration.shape])
-    jemalloc = allocator.installed() is not None
-    machine = Machine(gpu=configuration.device == "GPU", bf16=True, jemalloc=jemalloc)
+    machine = Machine(gpu=configuration.device == "GPU", bf16=True)
     layout = Layout(activation_checkpointing=configuration.activation_checkpointing)
     return estimate(configuration.recipe(), architecture, machine, layout, load)
 

@@ -14,7 +14,6 @@ _SETTINGS = "oversize_threshold:0,thp:always"
 """Blocks of more than 8 MiB would else go back to the kernel at once, to be zeroed again a moment
 later: twice the time of a step. Huge pages save a tenth of it."""
 
-
 _ALL_ARENAS = 4096
 """MALLCTL_ARENAS_ALL of jemalloc 5."""
 
