@@ -21,7 +21,7 @@ from finetune_trainer.engine import state as tensors
 from finetune_trainer.engine.callbacks import Agree, Evaluations, Report, Surroundings
 from finetune_trainer.engine.checkpoints import CheckpointState
 from finetune_trainer.engine.sharding import Sharding
-from finetune_trainer.engine.world import World
+from finetune_trainer.engine.world import World, keep_frozen_weights
 from finetune_trainer.errors import DivergedError
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.rates import set_rates
@@ -76,6 +76,7 @@ class PackedTrainer(Trainer):
         self._template = template
         self._evaluations = evaluations
         self.last_loss = template.loss
+        keep_frozen_weights(model)
         super().__init__(
             model=model,
             args=_arguments(recipe, passes, plan, around, sharding),

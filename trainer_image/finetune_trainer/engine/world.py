@@ -4,9 +4,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.recipe import Device, Recipe, Strategy
@@ -73,6 +75,18 @@ def join(recipe: Recipe) -> World:
         store = distributed.HashStore()  # type: ignore[attr-defined]
         distributed.init_process_group(backend, store=store, rank=0, world_size=1)
     return World(rank, size, here)
+
+
+def keep_frozen_weights(model: torch.nn.Module) -> None:
+    """Let DistributedDataParallel leave alone what is not trained.
+
+    All processes have read it from the same files. It would send the whole model all the same when
+    it begins, through copies of up to 250 MiB, which is more than a small adapter needs in all.
+    """
+    frozen = [name for name, each in model.named_parameters() if not each.requires_grad]
+    # torch has no other way yet: https://github.com/pytorch/pytorch/issues/43690
+    wrapper: Any = DistributedDataParallel  # torch leaves it untyped
+    wrapper._set_params_and_buffers_to_ignore_for_model(model, frozen)
 
 
 def leave() -> None:
