@@ -5,7 +5,6 @@ alike. glibc keeps them in a heap that grows by what does not fit its gaps: afte
 1.2 GiB where jemalloc held 0.75, and 3.2 where jemalloc held 2.3, at the same speed or less.
 """
 
-import ctypes
 from ctypes.util import find_library
 
 from finetune_trainer.recipe import Device
@@ -13,9 +12,6 @@ from finetune_trainer.recipe import Device
 _SETTINGS = "oversize_threshold:0,thp:always"
 """Blocks of more than 8 MiB would else go back to the kernel at once, to be zeroed again a moment
 later: twice the time of a step. Huge pages save a tenth of it."""
-
-_ALL_ARENAS = 4096
-"""MALLCTL_ARENAS_ALL of jemalloc 5."""
 
 
 def installed() -> str | None:
@@ -28,11 +24,3 @@ def environment(device: Device) -> dict[str, str]:
     manages itself."""
     library = installed() if device is Device.CPU else None
     return {"LD_PRELOAD": library, "MALLOC_CONF": _SETTINGS} if library else {}
-
-
-def give_back() -> None:
-    """Return to the kernel what this process has freed: after work of another kind than follows,
-    whose blocks jemalloc would keep for ten seconds more, beside those of what follows."""
-    process = ctypes.CDLL(None)
-    if hasattr(process, "mallctl"):
-        process.mallctl(b"arena.%d.purge" % _ALL_ARENAS, None, None, None, 0)

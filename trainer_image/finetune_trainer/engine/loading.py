@@ -12,7 +12,6 @@ from transformers import (
     PreTrainedModel,
 )
 
-from finetune_trainer import allocator
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.quantization import compute_alike, quantization_config
@@ -88,7 +87,6 @@ def load_model(
         _allow_new_heads_only(model, drawn)
         for name in drawn:
             model.get_parameter(name).requires_grad_(True)
-    allocator.give_back()  # the weights as they were read, where others were made of them
     return cast("torch.nn.Module", model)
 
 
