@@ -7,6 +7,7 @@ from enum import StrEnum
 from bench.scenarios.result import Result
 from bench.scenarios.table import (
     CLAIMED,
+    EARLY_STEPS,
     PARITY_TOLERANCE,
     SCENARIOS,
     SHARED_SCENARIO,
@@ -162,6 +163,18 @@ def of_resource(resource: Resource, column: str, found: Found) -> Cell:
     """Whether a column takes less than its reference in every example."""
     known = list(ratios(resource, column, found).values())
     return Cell(column in resource.claimed, held([each <= LESS for each in known]), _times(known))
+
+
+def early_errors(found: Found) -> list[float]:
+    """How far what the first ten steps told was from the time of all, as a share of that; of every
+    run of quality with at least twice as many steps, the lowest first."""
+    runs = [run for scenario in SCENARIOS for run in quality(scenario)]
+    results = [found[run.name] for run in runs if run.name in found]
+    return sorted(
+        each.early_step_seconds / each.step_seconds - 1
+        for each in results
+        if each.early_step_seconds is not None and each.steps >= 2 * EARLY_STEPS
+    )
 
 
 def shared(column: str, strategy: str, processes: int) -> Run:

@@ -79,7 +79,7 @@ def digest_of_run(recipe: Recipe, model: Path, data: Path, extra: Iterable[str])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def provenance(threads: int) -> Provenance:
+def provenance(threads: int, at_once: int) -> Provenance:
     """Of a run that has just ended."""
     return Provenance(
         commit=_commit(),
@@ -87,6 +87,7 @@ def provenance(threads: int) -> Provenance:
         processor=processor(),
         cores=len(os.sched_getaffinity(0)),
         threads=threads,
+        at_once=at_once,
         load=os.getloadavg()[0],
     )
 

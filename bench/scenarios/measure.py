@@ -1,10 +1,10 @@
 """Carry one run out as users do, in processes of its own, and measure it."""
 
+import asyncio
 import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -53,11 +53,12 @@ class Prepared:
         return digest_of_run(self.recipe, self.inputs.model, self.inputs.data, extra)
 
 
-def measure(prepared: Prepared, threads: int) -> Result:
+async def measure(prepared: Prepared, threads: int, at_once: int = 1) -> Result:
     """Run it to its end.
 
     Args:
-        threads: of all its processes together.
+        threads: of each of its processes.
+        at_once: how many runs are measured at the same time.
 
     Raises:
         RunFailed: its log lies in `work`.
@@ -68,21 +69,25 @@ def measure(prepared: Prepared, threads: int) -> Result:
     shutil.rmtree(workspace.root, ignore_errors=True)
     commands = _commands(prepared, workspace, threads)
     began = time.monotonic()
-    watch = _carry_out(commands, workspace, work)
+    watch = await _carry_out(commands, workspace, work)
     seconds = time.monotonic() - began
     steps = watch.steps
-    between = max(1, steps.count - 1)
+    # The baselines train too: another run's end is to be noticed meanwhile.
+    quality = await asyncio.to_thread(
+        outcome.quality, prepared.scenario, prepared.inputs, workspace
+    )
     return Result(
         digest=prepared.digest,
         data=digest_of_folder(prepared.inputs.data),
-        provenance=provenance(threads),
-        **outcome.quality(prepared.scenario, prepared.inputs, workspace),
+        provenance=provenance(threads, at_once),
+        **quality,
         trained_parameters=outcome.trained_parameters(workspace),
         peak_bytes=[watch.peaks[rank] for rank in sorted(watch.peaks)],
         seconds=round(seconds, 1),
         steps=steps.count,
-        step_seconds=round((steps.last_time - steps.first_time) / between, 3),
-        step_cpu_seconds=round((steps.last_cpu - steps.first_cpu) / between, 3),
+        step_seconds=round(steps.seconds, 3),
+        step_cpu_seconds=round(steps.cpu_seconds, 3),
+        early_step_seconds=None if steps.early_seconds is None else round(steps.early_seconds, 3),
         losses=outcome.losses(workspace) if run.steps else [],
     )
 
@@ -114,7 +119,7 @@ def _commands(prepared: Prepared, workspace: Workspace, threads: int) -> list[_C
     place = {
         "PET_MASTER_ADDR": "127.0.0.1",
         "PET_MASTER_PORT": str(_free_port()),
-        "OMP_NUM_THREADS": str(max(1, threads // run.processes)),
+        "OMP_NUM_THREADS": str(threads),
     }
     return [
         (
@@ -129,24 +134,28 @@ def _commands(prepared: Prepared, workspace: Workspace, threads: int) -> list[_C
     ]
 
 
-def _carry_out(commands: Sequence[_Command], workspace: Workspace, work: Path) -> Watch:
+async def _carry_out(commands: Sequence[_Command], workspace: Workspace, work: Path) -> Watch:
     log = work / "log.txt"
     environment = dict(os.environ) | {"HF_HUB_OFFLINE": "1"}
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[asyncio.subprocess.Process] = []
     with log.open("wb") as output, Watch(workspace.metrics) as watch:
         try:
             for command, own in commands:
-                started.append(
-                    subprocess.Popen(
-                        command, env=environment | own, stdout=output, stderr=subprocess.STDOUT
-                    )
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    env=environment | own,
+                    stdout=output,
+                    stderr=asyncio.subprocess.STDOUT,
                 )
-            codes = [each.wait() for each in started]
+                started.append(process)
+                watch.started.append(process.pid)
+            codes = await asyncio.gather(*(each.wait() for each in started))
         finally:
+            # Whatever ends this ends the training that it waits for.
             for each in started:
-                if each.poll() is None:
+                if each.returncode is None:
                     each.terminate()
-                    each.wait()
+                    await each.wait()
     if any(codes):
         last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         raise RunFailed(f"ended with {codes}: {' '.join(last)}")

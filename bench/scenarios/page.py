@@ -9,6 +9,8 @@ from bench.scenarios.claims import (
     Found,
     Verdict,
     certain,
+    early_errors,
+    held,
     of_column,
     of_parity,
     ratios,
@@ -20,6 +22,8 @@ from bench.scenarios.result import Broken, Result
 from bench.scenarios.table import (
     CLAIMED,
     COLUMNS,
+    EARLY_STEPS,
+    EARLY_TOLERANCE,
     PARITY_STEPS,
     PARITY_TOLERANCE,
     SCENARIOS,
@@ -200,6 +204,14 @@ def _resources(found: Found) -> str:
         ]
         lines += [f"{resource.unit[0].upper()}{resource.unit[1:]}, as a share of the reference's:"]
         lines += ["", *_markdown(["", *CLAIMED], rows), ""]
+    if errors := early_errors(found):
+        verdict = held([abs(each) <= EARLY_TOLERANCE for each in errors])
+        lines += [
+            f"After {EARLY_STEPS} steps the time of a step is known within {EARLY_TOLERANCE:.0%}:"
+            f" {verdict} ({len(errors)} runs, {errors[0]:+.0%} to {errors[-1]:+.0%} of what it was"
+            " in the end).",
+            "",
+        ]
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -236,11 +248,16 @@ def _measured_with(every: Sequence[Result]) -> str:
     libraries = dict.fromkeys(
         f"{name} {version}" for each in every for name, version in each.provenance.versions.items()
     )
+    ways = dict.fromkeys(
+        f"{each.provenance.at_once} at once with {len(each.peak_bytes)} × {each.provenance.threads}"
+        for each in every
+    )
     loads = [each.provenance.load for each in every]
     lines = [
         "## Measured with",
         "",
-        f"{len(every)} runs; commit {', '.join(commits)}; {'; '.join(machines)};"
+        f"{len(every)} runs, {', '.join(ways)} threads; commit {', '.join(commits)};"
+        f" {'; '.join(machines)};"
         f" {', '.join(libraries)}.",
         "",
         "Memory is RssAnon of the training process at its highest, from start to end; seconds are"

@@ -25,10 +25,12 @@ class Provenance(Frozen):
     processor: str
     cores: int
     threads: int
-    """Of all training processes together."""
+    """Of each training process."""
+    at_once: int
+    """Runs that were measured at the same time."""
     load: float
     """Processes that wanted a core, on average over the last minute of the run: what is above the
-    run's own threads was other work, and made `seconds` longer."""
+    runs' own threads was other work, and made `seconds` longer."""
 
 
 class Result(Frozen):
@@ -57,6 +59,8 @@ class Result(Frozen):
     """Of one optimizer step, the first left out."""
     step_cpu_seconds: float
     """Processor time of the same, over all threads and ranks: hardly longer on a busy machine."""
+    early_step_seconds: float | None
+    """What `step_seconds` was after ten steps; None of runs that have fewer."""
     losses: list[float]
     """Of each step; kept of short runs only."""
 
@@ -90,6 +94,10 @@ class Results:
     def broken(self) -> Mapping[str, Broken]:
         """By the name of the run."""
         return {name: each for name, each in self._all.items() if isinstance(each, Broken)}
+
+    def has(self, name: str, digest: str) -> bool:
+        """Whether that run is measured as it would be now."""
+        return name in self.found and self.found[name].digest == digest
 
     def put(self, name: str, result: Result | Broken) -> None:
         self._all[name] = result

@@ -27,6 +27,10 @@ PARITY_TOKENS = 256
 """Of a step of both processes: what is shared is shared of any number of tokens."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of a step's loss under a strategy from that under DataParallel."""
+EARLY_STEPS = 10
+"""After which the time of a step is to be known."""
+EARLY_TOLERANCE = 0.25
+"""How far it may be from the time that a step took in the end."""
 SHARE_OF_FULL = 0.9
 """Of Full's gain, what LoRA is claimed to reach."""
 

@@ -6,9 +6,12 @@ Linux: everything is read from /proc.
 import os
 import threading
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from bench.scenarios.table import EARLY_STEPS
 
 _SECONDS = 0.05
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -23,6 +26,8 @@ class Steps:
     first_time: float = 0.0
     last_cpu: float = 0.0
     last_time: float = 0.0
+    early_seconds: float | None = None
+    """Of a step, as the first `EARLY_STEPS` tell it."""
 
     def at(self, count: int, cpu: float, time: float) -> None:
         if count == self.count:
@@ -30,17 +35,31 @@ class Steps:
         if not self.count:
             self.first_cpu, self.first_time = cpu, time
         self.count, self.last_cpu, self.last_time = count, cpu, time
+        if self.early_seconds is None and count >= EARLY_STEPS:
+            self.early_seconds = self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """Of a step, the first left out."""
+        return (self.last_time - self.first_time) / max(1, self.count - 1)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of the same, over all threads and ranks."""
+        return (self.last_cpu - self.first_cpu) / max(1, self.count - 1)
 
 
 @dataclass
 class Watch:
-    """The processes that this one has started, and theirs, from entering to leaving."""
+    """Processes that this one has started, and theirs, from entering to leaving."""
 
     metrics: Path
     """metrics.jsonl of the run: one line for each step."""
     peaks: dict[int, int] = field(default_factory=dict)
     """Highest RssAnon by rank, bytes."""
     steps: Steps = field(default_factory=Steps)
+    started: list[int] = field(default_factory=list)
+    """To be filled by who enters: each pid as soon as it is known."""
     _ended: threading.Event = field(default_factory=threading.Event)
     _cpu: dict[int, float] = field(default_factory=dict)
 
@@ -60,7 +79,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._ended.wait(_SECONDS):
-            for pid in descendants(os.getpid()):
+            for pid in chain.from_iterable(map(family, tuple(self.started))):
                 try:
                     self._look_at(pid)
                 except (OSError, ValueError, StopIteration):
@@ -75,8 +94,8 @@ class Watch:
         self._cpu[pid] = processor_seconds(pid)
 
 
-def descendants(pid: int) -> list[int]:
-    """The children of a process, and theirs."""
+def family(pid: int) -> list[int]:
+    """A process, its children, and theirs."""
     found = [pid]
     for each in found:
         try:
@@ -84,7 +103,7 @@ def descendants(pid: int) -> list[int]:
                 found += map(int, path.read_text().split())
         except OSError:  # it, or one of its threads, has ended meanwhile
             continue
-    return found[1:]
+    return found
 
 
 def resident(pid: int) -> int:

@@ -1,5 +1,6 @@
 """Each row of the founding table once, small: its data, its job and its metric go through."""
 
+import asyncio
 from itertools import islice
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def _short(recipe: Recipe) -> Recipe:
 def test_a_run_is_measured_in_processes_of_its_own(tmp_path: Path) -> None:
     chat = next(each for each in SCENARIOS if each.name == "chat")
     prepared = small(chat, tmp_path, learned=12)
-    result = measure(prepared, threads=1)
+    result = asyncio.run(measure(prepared, threads=1))
     assert result.gains["base"].value > 0
     assert result.steps > 1
     assert 0 < result.step_seconds < result.seconds

@@ -36,7 +36,9 @@ from finetune_trainer.recipe import Metric
 
 CHAT = next(each for each in SCENARIOS if each.name == "chat")
 INPUTS = Inputs(Path("/model"), Path("/data"))
-PROVENANCE = Provenance(commit="c", versions={}, processor="p", cores=2, threads=2, load=0.5)
+PROVENANCE = Provenance(
+    commit="c", versions={}, processor="p", cores=2, threads=2, at_once=1, load=0.5
+)
 
 
 def result(**changes: Any) -> Result:
@@ -54,6 +56,7 @@ def result(**changes: Any) -> Result:
         "steps": 72,
         "step_seconds": 1.0,
         "step_cpu_seconds": 2.0,
+        "early_step_seconds": None,
         "losses": [],
     }
     return Result.model_validate(values | changes)
@@ -191,6 +194,15 @@ def test_less_means_clearly_less_than_full(taken: int, verdict: Verdict) -> None
         Run("chat", "Full").name: result(peak_bytes=[1000]),
     }
     assert of_resource(memory, "QLoRA", found).verdict is verdict
+
+
+def test_ten_steps_are_compared_with_all_of_them() -> None:
+    found = {
+        Run("chat", "LoRA").name: result(step_seconds=2.0, early_step_seconds=2.2),
+        Run("chat", "Full").name: result(step_seconds=2.0, early_step_seconds=1.7),
+        Run("chat", "DoRA").name: result(),
+    }
+    assert claims.early_errors(found) == pytest.approx([-0.15, 0.1])
 
 
 def test_what_is_not_measured_is_not_claimed_to_be() -> None:

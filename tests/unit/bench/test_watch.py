@@ -30,6 +30,7 @@ def test_memory_by_rank_and_time_by_step(tmp_path: Path) -> None:
             subprocess.Popen([*command, str(size), path], env={"RANK": str(rank)})
             for rank, (size, path) in enumerate([(SIZE, str(metrics)), (2 * SIZE, other)])
         ]
+        watch.started += [each.pid for each in started]
         assert [each.wait() for each in started] == [0, 0]
     assert sorted(watch.peaks) == [0, 1]
     assert SIZE < watch.peaks[0] < 1.5 * SIZE
