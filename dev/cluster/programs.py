@@ -68,6 +68,20 @@ def programs() -> Path:
     return folder
 
 
+def registry() -> Path:
+    """Build the registry alone, if it is missing, for tests that need no cluster; return its path.
+
+    As it is built for the cluster, so that neither compiles what the other has compiled.
+    """
+    arguments = ["build", *LINK, "./cmd/registry"]
+    content = digest(["go.mod", "go.sum", "cmd/registry"], repr(arguments))
+    folder = CACHE / "bin" / f"registry-{content}"
+    with built(folder) as unfinished:
+        if unfinished:
+            build("the registry", unfinished, arguments)
+    return folder / "registry"
+
+
 def driver() -> Path:
     """Build the driver, which is small, if it is missing; return its path."""
     folder = CACHE / "driver" / digest(["go.mod", "go.sum", "cmd/devcluster"])

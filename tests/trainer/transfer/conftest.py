@@ -11,9 +11,9 @@ from tests.trainer.transfer.registry import RunningRegistry
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program() -> Path:
     """What a registry is a process of."""
-    return registry.build(tmp_path_factory.mktemp("bin"))
+    return registry.build()
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 import base64
 import json
-import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULE = Path(__file__).parents[3] / "dev" / "cluster"
+DEVCLUSTER = Path(__file__).parents[3] / "dev" / "cluster" / "devcluster"
 BUILD_SECONDS = 600
 START_SECONDS = 30
 
@@ -38,16 +38,13 @@ class RunningRegistry:
         return folder
 
 
-def build(folder: Path) -> Path:
+def build() -> Path:
     """The development cluster's registry; what that has compiled is not compiled again."""
-    subprocess.run(
-        ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", folder, "./cmd/registry"],
-        cwd=MODULE,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
-        check=True,
-        timeout=BUILD_SECONDS,
+    command = [sys.executable, DEVCLUSTER, "build", "registry"]
+    built = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, timeout=BUILD_SECONDS
     )
-    return folder / "registry"
+    return Path(built.stdout.strip())
 
 
 @contextmanager
