@@ -53,6 +53,7 @@ def pod(name: str, image: str, program: str, volumes: dict[str, Object]) -> Obje
         "metadata": {"name": name, "labels": {"app": name}},
         "spec": {
             "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,  # Python as the first process hears no SIGTERM
             "automountServiceAccountToken": False,
             "securityContext": {
                 "runAsNonRoot": True,
