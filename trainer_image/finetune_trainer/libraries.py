@@ -1,8 +1,8 @@
 """Which of the installed libraries a process loads.
 
 transformers, accelerate and PEFT load others wherever these are installed, used or not: torch for
-a tokenizer; DeepSpeed, and by it MLflow, for every training; bitsandbytes for every adapter. Each
-takes seconds of every start.
+a tokenizer; DeepSpeed, and by it MLflow, for every training; bitsandbytes for every adapter;
+datasets for every trainer. Each takes seconds of every start.
 """
 
 import json
@@ -23,6 +23,7 @@ def hide(names: Iterable[str]) -> None:
 
 def unused(recipe: Recipe, workspace: Workspace) -> Iterator[str]:
     """Those that a training does without."""
+    yield "datasets"  # ours are read by data/
     if not (
         recipe.quantization.type is not QuantizationType.NONE
         or recipe.training.optimizer is Optimizer.ADAMW_8BIT
