@@ -18,11 +18,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from bench.memory.configurations import SHAPES, Configuration
 from bench.trainer.versions import versions
 from finetune_trainer.base_model import BaseModel
+from finetune_trainer.engine import rows
 from finetune_trainer.engine import run as _everything_a_run_imports  # noqa: F401
 from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.precision import autocast
-from finetune_trainer.engine.rows import Row, make_row
+from finetune_trainer.engine.rows import Row
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision
 
@@ -95,15 +96,10 @@ def measure(configuration: Configuration) -> dict[str, Any]:
     device = torch.device("cuda" if configuration.device == "GPU" else "cpu")
     with TemporaryDirectory() as folder:
         if device.type == "cuda":
-            _write(configuration, Path(folder), device)
+            write_model(configuration, Path(folder), device)
             torch.cuda.empty_cache()
         else:
-            # In another process, so that nothing of it is left in this one's heap.
-            writer = multiprocessing.get_context("fork").Process(
-                target=_write, args=(configuration, Path(folder), device)
-            )
-            writer.start()
-            writer.join()
+            write_model_apart(configuration, Path(folder))
         before = resident()
         precision = Precision(configuration.precision)
         method = METHODS[recipe.method.type]
@@ -116,7 +112,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
         after = resident()
         trained = [each for each in model.parameters() if each.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-        row, seconds = _row(configuration).to(device), []
+        row, seconds = make_row(configuration).to(device), []
         with Watch(before["RssFile"], in_files, device) as watch:
             for _ in range(STEPS):
                 began = time.perf_counter()
@@ -143,7 +139,8 @@ def measure(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _write(configuration: Configuration, folder: Path, device: torch.device) -> None:
+def write_model(configuration: Configuration, folder: Path, device: torch.device) -> None:
+    """A model of that shape with random weights."""
     shape = SHAPES[configuration.shape]
     given = {name: value for name, value in shape.items() if name != "model_type"}
     # As models that are tuned on a GPU are published.
@@ -155,7 +152,17 @@ def _write(configuration: Configuration, folder: Path, device: torch.device) -> 
     made.save_pretrained(folder)
 
 
-def _row(configuration: Configuration) -> Row:
+def write_model_apart(configuration: Configuration, folder: Path) -> None:
+    """The same in another process, so that nothing of it is left in this one's heap."""
+    writer = multiprocessing.get_context("fork").Process(
+        target=write_model, args=(configuration, folder, torch.device("cpu"))
+    )
+    writer.start()
+    writer.join()
+
+
+def make_row(configuration: Configuration) -> Row:
+    """Random tokens, the last of each document learned from."""
     generator = np.random.default_rng(1)
     size = configuration.tokens // configuration.documents
     documents: list[Any] = []
@@ -163,7 +170,7 @@ def _row(configuration: Configuration) -> Row:
         ids = generator.integers(3, SHAPES[configuration.shape]["vocab_size"], size)
         supervised = np.arange(size) >= size * (1 - configuration.supervised)
         documents.append(SimpleNamespace(ids=ids, supervised=supervised))
-    return make_row(documents)
+    return rows.make_row(documents)
 
 
 if __name__ == "__main__":

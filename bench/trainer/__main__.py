@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -13,13 +12,10 @@ from pathlib import Path
 from bench.trainer.contestants import CONTESTANTS
 from bench.trainer.conversations import write_conversations
 from bench.trainer.measure import Measured
+from bench.trainer.table import table
 from bench.trainer.versions import versions
-
-BOUNDS = {"guide": 2.4, "grouped": 1.9, "loop": 0.97}
-"""Times as many conversations per second as these; TRL's at the best of its settings: below."""
-TRL_BOUND = 2.0
-MEMORY_BOUND = 0.6
-"""Of the guide's peak."""
+from finetune_trainer import allocator
+from finetune_trainer.recipe import Device
 
 
 def main() -> int:
@@ -36,6 +32,7 @@ def main() -> int:
     arguments = parser.parse_args()
     runs: dict[str, list[Measured]] = defaultdict(list)
     failed: dict[str, int] = {}
+    alone: list[float] = []
     with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
         data = Path(folder) / "conversations.jsonl"
         write_conversations(data, arguments.conversations)
@@ -58,7 +55,9 @@ def main() -> int:
                     f"round {number + 1}  {name:17} {measured.rate:.3f} conversations/s",
                     file=sys.stderr,
                 )
-    print(_table(runs))
+            if ours := runs.get("ours"):
+                alone.append(_products(arguments, ours[0]))
+    print(table(runs, alone))
     if arguments.json:
         content = {
             "versions": versions(),
@@ -66,6 +65,7 @@ def main() -> int:
             "settings": {
                 name: str(value) for name, value in vars(arguments).items() if name != "json"
             },
+            "products": alone,
             "runs": {name: [run.model_dump() for run in each] for name, each in runs.items()},
         }
         arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -84,49 +84,26 @@ def _run(name: str, arguments: argparse.Namespace, data: Path, work: Path) -> Me
         str(arguments.max_length),
     ]
     command += ["--row", str(arguments.row)]
+    own = allocator.environment(Device(arguments.device)) if CONTESTANTS[name].jemalloc else {}
+    return Measured.model_validate_json(_said(command, own))
+
+
+def _products(arguments: argparse.Namespace, ours: Measured) -> float:
+    """Seconds that the model's own matrix products take for all conversations."""
+    supervised = round(arguments.row * (ours.supervised or 0) / ours.tokens)
+    command = [sys.executable, "-m", "bench.trainer.products", str(arguments.model)]
+    command += [str(arguments.row), str(supervised), arguments.precision, arguments.device]
+    seconds = float(_said(command, {}))
+    made: float = seconds * ours.tokens / arguments.row
+    return made
+
+
+def _said(command: list[str], own: dict[str, str]) -> str:
+    """The last line that it prints, with all cores."""
     threads = str(len(os.sched_getaffinity(0)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1", **own}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return Measured.model_validate_json(done.stdout.splitlines()[-1])
-
-
-def _table(runs: dict[str, list[Measured]]) -> str:
-    rates = {name: statistics.median(run.rate for run in each) for name, each in runs.items()}
-    peaks = {name: statistics.median(run.peak_bytes for run in each) for name, each in runs.items()}
-    lines = [
-        "| | conversations/s | ours is | peak memory | ours needs | padding | last loss |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, each in runs.items():
-        ratio = f"{rates['ours'] / rates[name]:.2f} ×" if "ours" in rates else ""
-        needs = f"{peaks['ours'] / peaks[name]:.2f} ×" if "ours" in peaks else ""
-        lines.append(
-            f"| {CONTESTANTS[name]} | {rates[name]:.3f} | {ratio} | {peaks[name] / 2**30:.2f} GiB "
-            f"| {needs} | {each[0].padding:.0%} | {each[-1].last_loss:.3f} |"
-        )
-    return "\n".join([*lines, "", *_verdicts(rates, peaks)])
-
-
-def _verdicts(rates: dict[str, float], peaks: dict[str, float]) -> list[str]:
-    if "ours" not in rates:
-        return []
-    wanted = {name: bound for name, bound in BOUNDS.items() if name in rates}
-    peers = [name for name in rates if name.startswith("trl_")]
-    if peers:
-        wanted[max(peers, key=lambda name: rates[name])] = TRL_BOUND
-    lines = [
-        _verdict(f"speed against {CONTESTANTS[name]}", rates["ours"] / rates[name], bound, "least")
-        for name, bound in wanted.items()
-    ]
-    if "guide" in peaks:
-        ratio = peaks["ours"] / peaks["guide"]
-        lines.append(_verdict("memory against the guide", ratio, MEMORY_BOUND, "most"))
-    return lines
-
-
-def _verdict(what: str, value: float, bound: float, side: str) -> str:
-    reached = value >= bound if side == "least" else value <= bound
-    return f"{'reached' if reached else 'MISSED '}  {what}: {value:.2f} ×, at {side} {bound} ×"
+    return done.stdout.splitlines()[-1]
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ class Measured(BaseModel):
     computed: int
     """Tokens that went through the model, padding included."""
     last_loss: float
+    supervised: int | None = None
+    """Tokens that were learned from; told by this trainer only, the same for all."""
 
     @property
     def rate(self) -> float:

@@ -3,12 +3,35 @@
 Adding one: a file, and a line here.
 """
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way of training."""
+
+    title: str
+    jemalloc: bool = False
+    """Whether its process has the allocator that this trainer's launcher gives it on a CPU."""
+
+
 CONTESTANTS = {
-    "ours": "this trainer",
-    "loop": "a hand-written loop with the same tricks",
-    "guide": "transformers.Trainer + peft as the guide shows",
-    "grouped": "the same, grouped by length",
-    "trl_packing": "TRL SFTTrainer, packing",
-    "trl_grouped": "TRL SFTTrainer, grouped by length",
-    "trl_compiled": "TRL SFTTrainer, packing and torch.compile",
+    "ours": Contestant("this trainer", jemalloc=True),
+    "loop": Contestant("a hand-written loop with the same tricks", jemalloc=True),
+    "guide": Contestant("transformers.Trainer + peft as the guide shows"),
+    "grouped": Contestant("the same, grouped by length"),
+    "trl_packing": Contestant("TRL SFTTrainer, packing"),
+    "trl_grouped": Contestant("TRL SFTTrainer, grouped by length"),
+    "trl_compiled": Contestant("TRL SFTTrainer, packing and torch.compile"),
+    "packed": Contestant("the loop with no more than rows and attention per document"),
+    "supervised": Contestant("the same, and supervised positions only to the head"),
 }
+
+LADDER = {
+    "guide": "padded batches of four",
+    "packed": "conversations end to end, attention per document",
+    "supervised": "only supervised positions reach the head",
+    "loop": "jemalloc",
+    "ours": "this trainer: checkpoints, progress, a stop at any step",
+}
+"""Each has what the one before has, and one trick more."""

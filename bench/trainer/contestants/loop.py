@@ -17,8 +17,20 @@ from finetune_trainer.data.plan import make_plan
 from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.rows import make_row
 
+IGNORED = -100
+"""torch's number for a target that does not count."""
+
 
 def run(assignment: task.Assignment) -> Measured:
+    return train("loop", assignment, supervised_only=True)
+
+
+def train(name: str, assignment: task.Assignment, *, supervised_only: bool) -> Measured:
+    """By hand.
+
+    Args:
+        supervised_only: whether other positions are left out before the language-model head.
+    """
     recipe, workspace = prepare(assignment)
     device, bfloat16 = assignment.torch_device, assignment.dtype is torch.bfloat16
     base = open_base_model(assignment.model, assignment.row)
@@ -55,9 +67,13 @@ def run(assignment: task.Assignment) -> Measured:
                         max_length_q=row.longest,
                         max_length_k=row.longest,
                         use_cache=False,
-                        logits_to_keep=row.predictors,
+                        logits_to_keep=row.predictors if supervised_only else 0,
                     ).logits[0]
-                    total = cross_entropy(logits.float(), row.targets, reduction="sum")
+                    targets = row.targets
+                    if not supervised_only:
+                        targets = torch.full(logits.shape[:1], IGNORED, device=device)
+                        targets[row.predictors] = row.targets
+                    total = cross_entropy(logits.float(), targets, reduction="sum")
                     loss = total / step.weight
                 torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -68,7 +84,7 @@ def run(assignment: task.Assignment) -> Measured:
         seconds = time.perf_counter() - began
     tokens = sum(examples.lengths)
     return Measured(
-        contestant="loop",
+        contestant=name,
         conversations=len(examples.examples),
         seconds=seconds,
         peak_bytes=memory.bytes,

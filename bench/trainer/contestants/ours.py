@@ -41,6 +41,7 @@ def run(assignment: task.Assignment) -> Measured:
         tokens=tokens,
         computed=tokens,
         last_loss=newest.loss,
+        supervised=int(sum(examples.weights)),
     )
 
 

@@ -1,0 +1,1 @@
+"""What DoRA costs more than LoRA: ours, and PEFT's own on the same model."""
