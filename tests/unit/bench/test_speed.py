@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from bench import speed
 from bench.methods import table as methods
 from bench.trainer.contestants import LADDER
 from bench.trainer.measure import Measured
@@ -65,8 +64,3 @@ def test_dora_is_compared_with_the_step_of_lora_beside_it() -> None:
     assert methods.ratios(runs, "ours", "None") == pytest.approx(
         {"time, 2048 tokens": 1.1, "time, 256 tokens": 1.1, "memory": 1.02}
     )
-
-
-def test_the_page_is_what_the_results_say() -> None:
-    said = speed.PAGE.read_text(encoding="utf-8")
-    assert said == speed.made(), "make it again: python -m bench.speed"
