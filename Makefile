@@ -137,11 +137,11 @@ bench-strategies: venv ## Compare the loss and memory of every strategy on two p
 	$(PYTHON) -m bench.strategies --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: bench-trainer
-bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (an hour, on an idle machine)
+bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (hours, on an idle machine)
 	$(PYTHON) -m bench.trainer --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: bench-methods
-bench-methods: venv ## Compare what DoRA costs more than LoRA, here and in PEFT
+bench-methods: venv ## Compare what DoRA costs more than LoRA, here and in PEFT (an hour, on an idle machine)
 	$(PYTHON) -m bench.methods $(BENCH_ARGUMENTS)
 
 .PHONY: scenarios

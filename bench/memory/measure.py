@@ -18,12 +18,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from bench.memory.configurations import SHAPES, Configuration
 from bench.trainer.versions import versions
 from finetune_trainer.base_model import BaseModel
-from finetune_trainer.engine import rows
 from finetune_trainer.engine import run as _everything_a_run_imports  # noqa: F401
 from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.precision import autocast
-from finetune_trainer.engine.rows import Row
+from finetune_trainer.engine.rows import Row, make_row
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision
 
@@ -112,7 +111,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
         after = resident()
         trained = [each for each in model.parameters() if each.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
-        row, seconds = make_row(configuration).to(device), []
+        row, seconds = random_row(configuration).to(device), []
         with Watch(before["RssFile"], in_files, device) as watch:
             for _ in range(STEPS):
                 began = time.perf_counter()
@@ -161,7 +160,7 @@ def write_model_apart(configuration: Configuration, folder: Path) -> None:
     writer.join()
 
 
-def make_row(configuration: Configuration) -> Row:
+def random_row(configuration: Configuration) -> Row:
     """Random tokens, the last of each document learned from."""
     generator = np.random.default_rng(1)
     size = configuration.tokens // configuration.documents
@@ -170,7 +169,7 @@ def make_row(configuration: Configuration) -> Row:
         ids = generator.integers(3, SHAPES[configuration.shape]["vocab_size"], size)
         supervised = np.arange(size) >= size * (1 - configuration.supervised)
         documents.append(SimpleNamespace(ids=ids, supervised=supervised))
-    return rows.make_row(documents)
+    return make_row(documents)
 
 
 if __name__ == "__main__":

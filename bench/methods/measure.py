@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig
 
 from bench.memory.configurations import Configuration
-from bench.memory.measure import Watch, make_row, resident, write_model_apart
+from bench.memory.measure import Watch, random_row, resident, write_model_apart
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
@@ -52,7 +52,7 @@ def measure(order: Order) -> dict[str, Any]:
         seconds: dict[str, dict[int, list[float]]] = {name: {} for name in contestants}
         with Watch(files_before, in_files, CPU) as watch:
             for tokens in order.tokens:
-                row = make_row(_configuration(order, order.methods[0], tokens))
+                row = random_row(_configuration(order, order.methods[0], tokens))
                 for number in range(order.rounds + 1):
                     for name, (model, optimizer) in contestants.items():
                         began = time.perf_counter()

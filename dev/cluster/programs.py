@@ -21,9 +21,8 @@ KUBERNETES_VERSION = "v1.36.3"
 MAJOR, MINOR, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
 # Four tenths of the compiler's work go into inlining and debugging information. Only Go's own
 # library, which all of them use most, is worth the first here; nobody debugs these.
-COMPILE = ["-gcflags=all=-dwarf=false -l", "-gcflags=std=-dwarf=false"]
-LINK = [
-    *COMPILE,
+GO_FLAGS = [
+    *["-gcflags=all=-dwarf=false -l", "-gcflags=std=-dwarf=false"],
     "-trimpath",
     "-ldflags",
     f"-s -w -X {VERSION}.gitVersion={KUBERNETES_VERSION}"
@@ -36,12 +35,12 @@ CONTAINERD_VERSION = "v2.4.2"
 # in its case, and containerd needs a later CRI than this kubelet has.
 BUILDS = {
     "Kubernetes, CoreDNS, registry and helm": [
-        *["build", *LINK],
+        *["build", *GO_FLAGS],
         *["./cmd/kubernetes", "./cmd/coredns", "./cmd/registry", "helm.sh/helm/v4/cmd/helm"],
     ],
-    "local-path-provisioner": ["build", *LINK, "github.com/rancher/local-path-provisioner"],
+    "local-path-provisioner": ["build", *GO_FLAGS, "github.com/rancher/local-path-provisioner"],
     "containerd": [
-        *["install", *LINK],
+        *["install", *GO_FLAGS],
         *(
             f"{CONTAINERD}/{name}@{CONTAINERD_VERSION}"
             for name in ("containerd", "containerd-shim-runc-v2", "ctr")
@@ -73,7 +72,7 @@ def registry() -> Path:
 
     As it is built for the cluster, so that neither compiles what the other has compiled.
     """
-    arguments = ["build", *LINK, "./cmd/registry"]
+    arguments = ["build", *GO_FLAGS, "./cmd/registry"]
     content = digest(["go.mod", "go.sum", "cmd/registry"], repr(arguments))
     folder = CACHE / "bin" / f"registry-{content}"
     with built(folder) as unfinished:
@@ -87,7 +86,7 @@ def driver() -> Path:
     folder = CACHE / "driver" / digest(["go.mod", "go.sum", "cmd/devcluster"])
     with built(folder) as unfinished:
         if unfinished:
-            build("the driver", unfinished, ["build", *LINK, "./cmd/devcluster"])
+            build("the driver", unfinished, ["build", *GO_FLAGS, "./cmd/devcluster"])
     return folder / "devcluster"
 
 
