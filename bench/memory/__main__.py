@@ -97,7 +97,7 @@ def _measure(configuration: Configuration) -> dict[str, Any]:
     """In a process of its own, so that nothing is left over from the one before."""
     command = [sys.executable, "-m", "bench.memory.measure", json.dumps(asdict(configuration))]
     environment = dict(os.environ) | allocator.environment(Device(configuration.device))
-    made = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     result: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
     return result
 

@@ -3,6 +3,7 @@ processor, where it takes a quarter of an hour."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench.memory.__main__ import holds, predict
@@ -11,6 +12,9 @@ from bench.memory.page import page
 
 DOCS = Path(__file__).parents[3] / "docs"
 ON_CPU = json.loads((DOCS / "data" / "memory.json").read_text(encoding="utf-8"))
+ON_GPU = json.loads((DOCS / "data" / "memory-gpu.json").read_text(encoding="utf-8"))
+UNDER = {"Phi-3-mini LoRA/Int8 BF16 4096"}
+"""Estimated too low, as docs/gpu.md says."""
 
 MEASURED = {
     "SmolLM2-135M LoRA BF16 4096": 6263,
@@ -19,7 +23,7 @@ MEASURED = {
     "Phi-3-mini LoRA BF16 1024": 13661,
     "Phi-3-mini LoRA BF16 4096 again": 10733,
 }
-"""MiB of the card, by configuration: docs/gpu.md."""
+"""MiB of the card, by configuration, of an earlier session of measuring: docs/gpu.md."""
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -29,15 +33,23 @@ def test_estimates_of_a_gpu(name: str) -> None:
     assert holds(predict(configuration, supervised).total, MEASURED[name] << 20)
 
 
+def test_estimates_of_a_gpu_that_was_told_in_full() -> None:
+    assert set(wrong(ON_GPU["runs"])) == UNDER
+
+
 def test_estimates_of_a_processor() -> None:
-    found = {Configuration(**run["configuration"]): run for run in ON_CPU["runs"]}
-    assert set(found) == set(on_cpu())
-    wrong = {
+    assert {Configuration(**run["configuration"]) for run in ON_CPU["runs"]} == set(on_cpu())
+    assert not wrong(ON_CPU["runs"])
+
+
+def wrong(runs: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Bytes estimated today and measured then, where they do not agree."""
+    found = {Configuration(**run["configuration"]): run for run in runs}
+    return {
         configuration.name: (predict(configuration, run["supervised"]).total, run["peak"])
         for configuration, run in found.items()
         if not holds(predict(configuration, run["supervised"]).total, run["peak"])
     }
-    assert not wrong
 
 
 def test_the_page_is_of_these_measurements() -> None:

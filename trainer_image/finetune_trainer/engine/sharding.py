@@ -151,6 +151,8 @@ def give_whole(model: torch.nn.Module, engine: Any, *, leads: bool) -> None:
 def _prepare_deepspeed(device: Device) -> None:
     # Before the first import: it would look for devices by itself.
     os.environ["DS_ACCELERATOR"] = "cuda" if device is Device.GPU else "cpu"
+    # It reads this and has no default; a process that is alone has not been given it.
+    os.environ.setdefault("LOCAL_RANK", "0")
     import deepspeed.ops  # noqa: PLC0415 - see above
 
     # Or it compiles one of its operators wherever it finds a compiler, at the start of a run.
