@@ -36,7 +36,8 @@ CONTAINERD_VERSION = "v2.4.2"
 BUILDS = {
     "Kubernetes, CoreDNS, registry and helm": [
         *["build", *GO_FLAGS],
-        *["./cmd/kubernetes", "./cmd/coredns", "./cmd/registry", "helm.sh/helm/v4/cmd/helm"],
+        *["./cmd/kubernetes", "./cmd/coredns", "./cmd/registry"],
+        *["k8s.io/kubernetes/cmd/kubectl", "helm.sh/helm/v4/cmd/helm"],
     ],
     "local-path-provisioner": ["build", *GO_FLAGS, "github.com/rancher/local-path-provisioner"],
     "containerd": [
@@ -47,7 +48,6 @@ BUILDS = {
         ),
     ],
 }
-KUBECTL = '#!/bin/sh\nexec "${0%/*}/kubernetes" kubectl "$@"\n'
 
 
 def programs() -> Path:
@@ -56,14 +56,11 @@ def programs() -> Path:
     Raises subprocess.CalledProcessError with the compiler's last words.
     """
     sources = ["go.mod", "go.sum", "cmd/kubernetes", "cmd/coredns", "cmd/registry"]
-    folder = CACHE / "bin" / digest(sources, repr(BUILDS) + KUBECTL)
+    folder = CACHE / "bin" / digest(sources, repr(BUILDS))
     with built(folder) as unfinished:
         if unfinished:
             for number, (title, arguments) in enumerate(BUILDS.items(), 1):
                 build(f"{number} of {len(BUILDS)}: {title}", unfinished, arguments)
-            kubectl = unfinished / "kubectl"
-            kubectl.write_text(KUBECTL)
-            kubectl.chmod(0o755)
     return folder
 
 

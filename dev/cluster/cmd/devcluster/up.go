@@ -122,7 +122,7 @@ func upInside([]string) error {
 
 // kubectl runs with the admin's kubeconfig; its error carries what kubectl said.
 func kubectl(input []byte, arguments ...string) error {
-	command := exec.Command(program("kubernetes"), append([]string{"kubectl", "--kubeconfig", adminConfig}, arguments...)...)
+	command := exec.Command(program("kubectl"), append([]string{"--kubeconfig", adminConfig}, arguments...)...)
 	command.Stdin = bytes.NewReader(input)
 	output, err := command.CombinedOutput()
 	if err != nil {
@@ -132,7 +132,7 @@ func kubectl(input []byte, arguments ...string) error {
 }
 
 func kubernetesVersion() string {
-	output, _ := exec.Command(program("kubernetes"), "kubectl", "version", "--client").Output()
+	output, _ := exec.Command(program("kubectl"), "version", "--client").Output()
 	_, version, _ := strings.Cut(string(output), "Client Version: ")
 	version, _, _ = strings.Cut(version, "\n")
 	return version
