@@ -2,7 +2,10 @@
 
 import itertools
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,6 +195,37 @@ def no_other(root: Path, other: Path) -> None:
 def no_farther(mine: dict[int, float], theirs: dict[int, float], bound: float) -> None:
     assert mine
     assert max(abs(loss - theirs[step]) for step, loss in mine.items()) <= bound
+
+
+ALONE = """
+import sys
+from finetune_trainer.engine.loading import load_model
+from finetune_trainer.base_model import open_base_model
+from finetune_trainer.engine.sharding import is_share, sharding_of
+from finetune_trainer.engine.world import join
+from finetune_trainer.recipe import Precision, Strategy, read_recipe
+import torch
+from pathlib import Path
+
+recipe = read_recipe(Path(sys.argv[1]))
+join(recipe)
+with sharding_of(recipe, Strategy.ZERO3, Precision.FP32).loading(torch.float32):
+    base = open_base_model(Path(sys.argv[2]), 128)
+    model = load_model(base, torch.float32, torch.device("cpu"), in_shares=True)
+assert all(is_share(each) for each in model.parameters())
+"""
+
+
+def test_a_process_that_is_alone_can_keep_shares(tmp_path: Path, tiny_model: Path) -> None:
+    """As one GPU does that leaves a part in the host's memory; no launcher's variable is there."""
+    distribution = {"strategy": "ZeRO3", "offload": "OptimizerAndParameters"}
+    workspace(tmp_path, tiny_model, distribution=distribution)
+    command = [sys.executable, "-c", ALONE, str(tmp_path / "recipe.json"), str(tiny_model)]
+    environment = {name: value for name, value in os.environ.items() if name != "LOCAL_RANK"}
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(("name", "strategy"), GOING_ON)
