@@ -11,6 +11,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 VENV := .venv
+# Debian's, as in the images, where it can make environments. One that pyenv has compiled without profile-guided
+# optimization takes 1.4 times as long to import torch and transformers, and the tests do that some hundred times.
+SYSTEM_PYTHON = $(shell for each in /usr/bin/python3.11 python3; do $$each -c 'import ensurepip, venv' 2>/dev/null && echo $$each && break; done)
 PYTHON := $(VENV)/bin/python
 UV := $(PYTHON) -m uv
 UV_VERSION := 0.13.9
@@ -46,7 +49,7 @@ venv: $(VENV)/complete ## Make .venv from the locked requirements
 	@:
 
 $(VENV)/complete: requirements/development.txt requirements/models.txt
-	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@test -x $(PYTHON) || $(or $(SYSTEM_PYTHON),python3) -m venv $(VENV)
 	@$(UV) --version 2>/dev/null | grep -q '^uv $(UV_VERSION)\b' || $(PYTHON) -m pip install --quiet uv==$(UV_VERSION)
 	@echo "installing $$(grep -c '^[a-z]' $<) locked packages into $(VENV) (6 GB; linked to uv's cache where that can be)"
 	@# Bytecode comes with the first use: compiling all takes minutes, and most of it is never imported.

@@ -2,7 +2,8 @@
 
 transformers, accelerate and PEFT load others wherever these are installed, used or not: torch for
 a tokenizer; DeepSpeed, and by it MLflow, for every training; bitsandbytes for every adapter;
-datasets for every trainer. Each takes seconds of every start.
+datasets for every trainer; scikit-learn, and by it SciPy, for generating with two models; Triton
+where nothing is compiled for a GPU. Each takes a part of a second or seconds of every start.
 """
 
 import json
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from finetune_trainer.errors import ConfigurationError
-from finetune_trainer.recipe import Optimizer, QuantizationType, Recipe, Strategy
+from finetune_trainer.recipe import Device, Optimizer, QuantizationType, Recipe, Strategy, Task
 from finetune_trainer.workspace import Workspace, locate
 
 
@@ -24,6 +25,10 @@ def hide(names: Iterable[str]) -> None:
 def unused(recipe: Recipe, workspace: Workspace) -> Iterator[str]:
     """Those that a training does without."""
     yield "datasets"  # ours are read by data/
+    if recipe.task is not Task.TOKEN_CLASSIFICATION:
+        yield from ("sklearn", "scipy")  # seqeval's
+    if recipe.compute.device is Device.CPU:
+        yield "triton"
     if not (
         recipe.quantization.type is not QuantizationType.NONE
         or recipe.training.optimizer is Optimizer.ADAMW_8BIT
