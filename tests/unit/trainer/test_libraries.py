@@ -9,7 +9,6 @@ from finetune_trainer.libraries import unused
 from finetune_trainer.workspace import Workspace
 from tests.trainer.recipes import recipe
 
-
 PLAIN = {"datasets", "bitsandbytes", "deepspeed", "sklearn", "scipy", "triton"}
 """What LoRA of unquantized weights by one process on a CPU does without."""
 
