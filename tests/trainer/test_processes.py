@@ -52,6 +52,32 @@ def test_the_layout_of_a_step_changes_no_result(tiny_model: Path, tmp_path: Path
     assert 0 < farthest(tmp_path / "0", tmp_path / "1") < 1e-4
 
 
+def fail_where_weights_move() -> None:
+    """Ends a process whose weights are in another place at the first step than before."""
+    begin, step = PackedTrainer.__init__, PackedTrainer.training_step
+
+    def places(model: torch.nn.Module) -> list[int]:
+        return [each.data_ptr() for each in model.parameters()]
+
+    def beginning(trainer: PackedTrainer, *, model: torch.nn.Module, **rest: Any) -> None:
+        trainer.places = places(model)  # type: ignore[attr-defined]
+        begin(trainer, model=model, **rest)
+
+    def stepping(trainer: PackedTrainer, *arguments: Any) -> torch.Tensor:
+        assert places(trainer._trained_model) == trainer.places  # type: ignore[attr-defined]
+        return step(trainer, *arguments)
+
+    PackedTrainer.__init__ = beginning  # type: ignore[method-assign]
+    PackedTrainer.training_step = stepping  # type: ignore[method-assign]
+
+
+def test_no_process_copies_its_weights(tiny_model: Path, tmp_path: Path) -> None:
+    """What a copy leaves behind in the allocator's hands was a third of all its memory."""
+    workspace(tmp_path, tiny_model, **TWO)
+    ended = train(tmp_path, processes=2, prepare=[fail_where_weights_move] * 2)
+    assert [each.exit_code for each in ended] == [0, 0], ended[0].log
+
+
 @pytest.mark.parametrize("packing", [True, False], ids=["packed", "unpacked"])
 def test_loss_curve_of_two_is_that_of_one(tiny_model: Path, tmp_path: Path, packing: bool) -> None:
     training: dict[str, Any] = {

@@ -67,6 +67,9 @@ def join(recipe: Recipe) -> World:
         torch.cuda.set_device(here)
     else:
         here = torch.device("cpu")
+        # accelerate calls it cpu:0 where processes share the work, which torch takes for another
+        # device: each weight was copied when the model was placed, and again when it was wrapped.
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     backend = "cpu:gloo,cuda:nccl" if device is Device.GPU else "gloo"
     if size > 1:
         distributed.init_process_group(backend, timeout=TIMEOUT)
