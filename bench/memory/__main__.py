@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.memory.claim import holds
 from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_gpu
 from bench.memory.page import page
 from finetune_trainer import allocator
@@ -23,7 +24,6 @@ from finetune_trainer.memory.layout import Layout, Machine
 from finetune_trainer.recipe import Device
 
 _MIB = 1 << 20
-_SLACK = 128 * _MIB
 
 
 def main() -> int:
@@ -72,12 +72,6 @@ def predict(configuration: Configuration, supervised: int) -> Estimate:
     machine = Machine(gpu=configuration.device == "GPU", bf16=True)
     layout = Layout(activation_checkpointing=configuration.activation_checkpointing)
     return estimate(configuration.recipe(), architecture, machine, layout, load)
-
-
-def holds(predicted: int, measured: int) -> bool:
-    """What is claimed of an estimate."""
-    near = abs(predicted - measured) <= max(0.15 * measured, _SLACK)
-    return near and predicted >= 0.95 * measured
 
 
 def line(configuration: Configuration, predicted: Estimate, measured: dict[str, Any]) -> str:

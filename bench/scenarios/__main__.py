@@ -109,7 +109,8 @@ def _prepared(run: Run) -> Prepared:
     scenario = next(each for each in SCENARIOS if each.name == run.scenario)
     work = BUILD / "runs" / run.name.replace(", ", "/").replace(" ", "-")
     example = ROOT / "examples" / scenario.example
-    return Prepared(scenario, run, example, inputs(scenario), work)
+    kept = BUILD / "base-scores"
+    return Prepared(scenario, run, example, inputs(scenario), work, base_scores=kept)
 
 
 @cache

@@ -13,7 +13,12 @@ from pathlib import Path
 import yaml
 
 from bench.scenarios import baselines, outcome
-from bench.scenarios.identity import digest_of_folder, digest_of_run, provenance
+from bench.scenarios.identity import (
+    digest_of_code,
+    digest_of_folder,
+    digest_of_run,
+    provenance,
+)
 from bench.scenarios.job import Inputs, changed
 from bench.scenarios.result import Result
 from bench.scenarios.table import Run, Scenario
@@ -35,9 +40,22 @@ class Prepared:
     """A run, ready to be carried out in `work`."""
 
     def __init__(
-        self, scenario: Scenario, run: Run, example: Path, inputs: Inputs, work: Path
+        self,
+        scenario: Scenario,
+        run: Run,
+        example: Path,
+        inputs: Inputs,
+        work: Path,
+        *,
+        base_scores: Path,
     ) -> None:
+        """
+        Args:
+            base_scores: folder for the scores of base models, which are the same in every run of
+                a row.
+        """
         self.scenario, self.run, self.inputs, self.work = scenario, run, inputs, work
+        self.base_scores = base_scores / digest_of_code()
         work.mkdir(parents=True, exist_ok=True)
         job = yaml.safe_load((example / "job.yaml").read_text(encoding="utf-8"))
         self.job = work / "job.yaml"
@@ -67,6 +85,9 @@ async def measure(prepared: Prepared, threads: int, at_once: int = 1) -> Result:
     workspace = Workspace(work / "workspace")
     # What an interrupted one has left would make this one shorter.
     shutil.rmtree(workspace.root, ignore_errors=True)
+    workspace.root.mkdir(parents=True)
+    prepared.base_scores.mkdir(parents=True, exist_ok=True)
+    workspace.base_scores.symlink_to(prepared.base_scores.resolve(), target_is_directory=True)
     commands = _commands(prepared, workspace, threads)
     began = time.monotonic()
     watch = await _carry_out(commands, workspace, work)
@@ -111,7 +132,6 @@ def _commands(prepared: Prepared, workspace: Workspace, threads: int) -> list[_C
         command = [sys.executable, "-m", "finetune_operator.cli", "run", str(prepared.job)]
         command += ["--workspace", str(workspace.root)]
         return [(command, {"OMP_NUM_THREADS": str(threads)})]
-    workspace.root.mkdir(parents=True, exist_ok=True)
     recipe = workspace.root / "recipe.json"
     recipe.write_text(prepared.recipe.canonical_json(), encoding="utf-8")
     command = [sys.executable, "-m", "finetune_trainer", "train", "--recipe", str(recipe)]

@@ -261,7 +261,8 @@ def _measured_with(every: Sequence[Result]) -> str:
         f" {', '.join(libraries)}.",
         "",
         "Memory is RssAnon of the training process at its highest, from start to end; seconds are"
-        " of the whole command, held-out measurements before and after included; processor time is"
+        " of the whole command, held-out measurements included, of the base model in the first run"
+        " of a row only; processor time is"
         " of all threads.",
     ]
     if max(loads) > 1.5 * max(each.provenance.cores for each in every):

@@ -39,6 +39,7 @@ def go(recipe: Recipe, model: Path, root: Path) -> Run:
     metrics = root / "metrics.jsonl"
     with Watch(metrics) as watch:
         nodes = [_launch(root, node, place) for node in range(recipe.compute.nodes)]
+        watch.started += [node.pid for node in nodes]
         for number, node in enumerate(nodes):
             if node.wait():
                 raise RuntimeError((root / f"node-{number}.log").read_text())

@@ -153,7 +153,8 @@ def test_metrics_of_answers_stand_beside_the_loss(answered: Workspace) -> None:
 
 def test_answers_stand_side_by_side_in_the_report(answered: Workspace) -> None:
     scores = ScoresFile.model_validate_json(answered.evaluation.read_bytes())
-    before = ScoresOfModel.model_validate_json(answered.base_scores.read_bytes())
+    (kept,) = answered.base_scores.iterdir()
+    before = ScoresOfModel.model_validate_json(kept.read_bytes())
     assert [each.base for each in scores.answers] == [each.answer for each in before.answers]
     assert len(scores.answers) == 3
     first = scores.answers[0]

@@ -35,7 +35,8 @@ def small(scenario: Scenario, folder: Path, learned: int | None = None) -> Prepa
     inputs = Inputs(write(folder / "model", max_position_embeddings=512), folder / "data")
     run = Run(scenario.name, "LoRA")
     example = ROOT / "examples" / scenario.example
-    return Prepared(scenario, run, example, inputs, folder / "run")
+    kept = folder / "base-scores"
+    return Prepared(scenario, run, example, inputs, folder / "run", base_scores=kept)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.name)

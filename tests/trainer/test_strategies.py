@@ -142,7 +142,7 @@ def go_on_from(step: int, earlier: Path, root: Path) -> None:
     """Give a workspace the checkpoint of another, and what belongs to it."""
     name = f"step-{step:08d}"
     shutil.copytree(earlier / "checkpoints" / name, root / "checkpoints" / name)
-    shutil.copy(earlier / "base-scores.json", root)
+    shutil.copytree(earlier / "base-scores", root / "base-scores")
 
 
 def curve(root: Path) -> dict[int, float]:
@@ -209,8 +209,8 @@ from pathlib import Path
 
 recipe = read_recipe(Path(sys.argv[1]))
 join(recipe)
-with sharding_of(recipe, Strategy.ZERO3, Precision.FP32).loading(torch.float32):
-    base = open_base_model(Path(sys.argv[2]), 128)
+base = open_base_model(Path(sys.argv[2]), 128)
+with sharding_of(recipe, Strategy.ZERO3, Precision.FP32, base.config).loading(torch.float32):
     model = load_model(base, torch.float32, torch.device("cpu"), in_shares=True)
 assert all(is_share(each) for each in model.parameters())
 """

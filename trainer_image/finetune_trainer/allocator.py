@@ -9,7 +9,7 @@ from ctypes.util import find_library
 
 from finetune_trainer.recipe import Device
 
-_SETTINGS = "oversize_threshold:0,thp:always"
+_SETTINGS = "oversize_threshold:0,thp:always,narenas:1"
 """Blocks of more than 8 MiB would else go back to the kernel at once, to be zeroed again a moment
 later: twice the time of a step. Huge pages save a tenth of it."""
 

@@ -54,8 +54,8 @@ class Workspace:
 
     @property
     def base_scores(self) -> Path:
-        """How the base model did on each held-out example, for an attempt that goes on."""
-        return self.root / "base-scores.json"
+        """How the base model does on each held-out example: see engine/base_scores.py."""
+        return self.root / "base-scores"
 
     @property
     def references(self) -> Path:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.memory.__main__ import holds, predict
+from bench.memory.__main__ import predict
+from bench.memory.claim import holds
 from bench.memory.configurations import Configuration, on_cpu, on_gpu
 from bench.memory.page import page
 

@@ -2,15 +2,18 @@
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
+from peft import PeftModel
 
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.data.dataset import Dataset
 from finetune_trainer.data.examples import Example
+from finetune_trainer.engine.base_scores import BaseScores
 from finetune_trainer.engine.callbacks import Surroundings
 from finetune_trainer.engine.served import divergence, load_served
 from finetune_trainer.errors import DivergedError
@@ -37,47 +40,69 @@ class HeldOut:
     around: Surroundings
     precision: Precision
     total_steps: int
+    base_scores: BaseScores
+    served: BaseModel | None
+    """What is served in place of the quantized model; None where that is what is trained."""
 
-    def measure(self, model: torch.nn.Module, step: int, *, on_curve: bool = True) -> ScoresOfModel:
-        """Every metric that is wanted, example by example, and some answers.
+    def measure_start(self, model: torch.nn.Module, *, on_curve: bool) -> ScoresOfModel:
+        """The model that training starts from: all that is wanted, or the loss alone where another
+        is served."""
+        quantization = self.recipe.quantization.type
+        wanted = (Metric.LOSS,) if self.served else self.recipe.evaluation.metrics
+        self._say(0, None)
+        found = self.base_scores.of(quantization, wanted, lambda: self._scores(model, wanted))
+        self._tell(0, np.array(found.metrics[Metric.LOSS].rows), on_curve=on_curve)
+        return found
+
+    def measure_end(
+        self, model: torch.nn.Module, start: ScoresOfModel, step: int, *, on_curve: bool
+    ) -> tuple[ScoresFile, float | None]:
+        """The scores of base and tuned model as they are served, and how far that is from what was
+        trained, where it is not the same.
 
         Args:
+            start: what `measure_start` said.
             on_curve: false where the model is of an earlier step, which the curve has already.
         """
         wanted = self.recipe.evaluation.metrics
-        return self._scores(model, self._measure(model, step, wanted, on_curve=on_curve))
-
-    def measure_loss(self, model: torch.nn.Module, step: int, *, on_curve: bool) -> None:
-        """For the curve alone, where nothing else is told of this model."""
-        self._measure(model, step, (Metric.LOSS,), on_curve=on_curve)
-
-    def measure_served(
-        self, model: torch.nn.Module, base: BaseModel
-    ) -> tuple[ScoresFile, float | None] | None:
-        """The scores of base and tuned model as they are served, and how far that is from what was
-        trained; None where they are the same, or there is no room for it."""
-        recipe, judge = self.recipe, self.judge
-        # Rewards are counted from the quantized model, and an adapter's from the model it is on.
-        as_trained = recipe.preference or recipe.model.adapter_uri
-        if recipe.quantization.type is QuantizationType.NONE or as_trained:
-            return None
-        served = load_served(
-            model,
-            recipe,
-            base,
-            dtype=METHODS[recipe.method.type].load_dtype(self.precision),
-            settings=self.dataset.settings,
-            judge=judge,
-        )
+        served = self._load_served(model) if self.served else None
         if served is None:
-            return None
+            base = self._base_as_trained(model) if self.served else start
+            self._say(step, None)
+            tuned = self._scores(model, wanted)
+            self._tell(step, np.array(tuned.metrics[Metric.LOSS].rows), on_curve=on_curve)
+            return compared(base, tuned), None
         with served.disable_adapter():
-            of_base = self._scores(served, self._score(served, recipe.evaluation.metrics))
-        of_tuned = self._scores(served, self._score(served, recipe.evaluation.metrics))
-        distance = divergence(model, served, self._examples, recipe, judge)
+            base = self.base_scores.of(
+                QuantizationType.NONE, wanted, lambda: self._scores(served, wanted)
+            )
+        tuned = self._scores(served, wanted)
+        distance = divergence(model, served, self._examples, self.recipe, self.judge)
         if distance is not None:
             log.info("KL of what is served from what was trained: %.4f nats a token", distance)
-        return compared(of_base, of_tuned), distance
+        if on_curve:
+            self._measure(model, step, (Metric.LOSS,))
+        return compared(base, tuned), distance
+
+    def _load_served(self, model: torch.nn.Module) -> PeftModel | None:
+        if self.served is None:
+            return None
+        return load_served(
+            model,
+            self.recipe,
+            self.served,
+            dtype=METHODS[self.recipe.method.type].load_dtype(self.precision),
+            settings=self.dataset.settings,
+            judge=self.judge,
+        )
+
+    def _base_as_trained(self, model: torch.nn.Module) -> ScoresOfModel:
+        """There was no room for what is served."""
+        wanted = self.recipe.evaluation.metrics
+        with cast("PeftModel", model).disable_adapter():
+            return self.base_scores.of(
+                self.recipe.quantization.type, wanted, lambda: self._scores(model, wanted)
+            )
 
     def compare(self, model: torch.nn.Module, step: int) -> float:
         """What evaluations along the way are compared by.
@@ -95,33 +120,31 @@ class HeldOut:
         return found
 
     def _measure(
-        self,
-        model: torch.nn.Module,
-        step: int,
-        wanted: Collection[Metric],
-        *,
-        on_curve: bool = True,
+        self, model: torch.nn.Module, step: int, wanted: Collection[Metric]
     ) -> dict[Metric, Rows]:
-        around = self.around
         self._say(step, None)
         found = self._score(model, wanted)
-        loss = value(Metric.LOSS, found[Metric.LOSS])
-        self._say(step, loss)
-        if around.world.leads and on_curve and math.isfinite(loss):
-            point = Point(step=step, attempt=around.attempt, validation_loss=loss)
-            around.metrics.append(point, durably=True)
-        log.info("held-out loss at step %d: %.4f", step, loss)
+        self._tell(step, found[Metric.LOSS], on_curve=True)
         return found
 
     def _score(self, model: torch.nn.Module, wanted: Collection[Metric]) -> dict[Metric, Rows]:
         return objective_of(self.recipe).measure(model, self._examples, wanted, self.judge)
 
-    def _scores(self, model: torch.nn.Module, found: Mapping[Metric, Rows]) -> ScoresOfModel:
+    def _scores(self, model: torch.nn.Module, wanted: Collection[Metric]) -> ScoresOfModel:
         """With the answers that the report shows."""
+        found = self._score(model, wanted)
         return ScoresOfModel(
             metrics={metric: Scores(rows=rows.tolist()) for metric, rows in found.items()},
             answers=objective_of(self.recipe).answers(model, self._examples, self.judge),
         )
+
+    def _tell(self, step: int, losses: Rows, *, on_curve: bool) -> None:
+        around, loss = self.around, value(Metric.LOSS, losses)
+        self._say(step, loss)
+        if around.world.leads and on_curve and math.isfinite(loss):
+            point = Point(step=step, attempt=around.attempt, validation_loss=loss)
+            around.metrics.append(point, durably=True)
+        log.info("held-out loss at step %d: %.4f", step, loss)
 
     @property
     def _examples(self) -> Sequence[Example]:

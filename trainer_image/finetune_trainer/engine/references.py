@@ -1,8 +1,7 @@
 """What the model says of the examples where training starts, computed once and kept.
 
-Kept by content, in the workspace: a file's name is the digest of what its numbers depend on. An
-attempt that goes on, and a job whose learning rate has changed, compute nothing again; one that was
-stopped half-way computes the rest.
+Kept by content, in the workspace: see Origin. An attempt that was stopped half-way computes the
+rest.
 """
 
 import hashlib
@@ -19,10 +18,10 @@ from safetensors.numpy import load_file, save
 
 from finetune_trainer.data.dataset import Dataset
 from finetune_trainer.data.examples import Example, Examples
+from finetune_trainer.engine.origin import Origin
 from finetune_trainer.evaluate import Judge
 from finetune_trainer.metrics import Rows
 from finetune_trainer.objectives import ReferencedObjective
-from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.workspace import write_durably
 
 log = logging.getLogger(__name__)
@@ -34,22 +33,12 @@ _NAME = "log_probabilities"
 
 
 @dataclass(frozen=True)
-class Start:
-    """The model that training starts from."""
-
-    model: torch.nn.Module
-    recipe: Recipe
-    precision: Precision
-
-
-@dataclass(frozen=True)
 class References:
     """What the model at the start says, computed or read."""
 
     objective: ReferencedObjective
-    start: Start
-    weights: Sequence[Path]
-    """Folders of the base model and of the adapter that training goes on from."""
+    model: torch.nn.Module
+    origin: Origin
     judge: Judge
     folder: Path
 
@@ -64,7 +53,7 @@ class References:
         return replace(examples, examples=known)
 
     def _all(self, examples: Sequence[Example]) -> Rows:
-        identity = self._identity()
+        identity = self.origin.identity(self.origin.recipe.quantization.type)
         world = self.judge.world
         parts = []
         computed = 0
@@ -77,7 +66,7 @@ class References:
                 mine = np.zeros((len(part), 2)) if kept is None else kept
                 found = np.array(world.sum(mine.ravel().tolist())).reshape(mine.shape)
             else:
-                found = self.objective.log_probabilities(self.start.model, part, self.judge)
+                found = self.objective.log_probabilities(self.model, part, self.judge)
                 computed += len(part)
                 if world.leads:
                     self.folder.mkdir(exist_ok=True)
@@ -90,14 +79,6 @@ class References:
             len(examples),
         )
         return np.concatenate(parts)
-
-    def _identity(self) -> str:
-        """Of files their size and time, because hashing gigabytes takes as long as the work."""
-        files = [file for folder in self.weights for file in sorted(folder.glob("*.safetensors"))]
-        stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        recipe = self.start.recipe
-        settings = (recipe.quantization.type, recipe.training.max_length)
-        return repr((stats, self.start.precision, settings, torch.__version__))
 
 
 def _digest(identity: str, part: Sequence[Any]) -> str:

@@ -1,58 +1,41 @@
 """One run of one process, read downwards: prepare, measure the base, train, measure, write."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
 
-from finetune_trainer import starting_adapter
-from finetune_trainer.base_model import BaseModel, open_base_model
-from finetune_trainer.data.dataset import Dataset, load_dataset
-from finetune_trainer.data.plan import Plan, make_plan
+from finetune_trainer.base_model import BaseModel
+from finetune_trainer.data.plan import Plan
+from finetune_trainer.engine.base_scores import BaseScores
 from finetune_trainer.engine.callbacks import Evaluations, Surroundings
 from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, CheckpointState
-from finetune_trainer.engine.held_out import HeldOut, compared, summary
-from finetune_trainer.engine.layout import lay_out
+from finetune_trainer.engine.held_out import HeldOut, summary
 from finetune_trainer.engine.loading import load_model, published_dtype
+from finetune_trainer.engine.origin import Origin
 from finetune_trainer.engine.precision import autocast, resolve
+from finetune_trainer.engine.preparation import Prepared, prepare
 from finetune_trainer.engine.progress import ProgressReporter
-from finetune_trainer.engine.references import References, Start
+from finetune_trainer.engine.references import References
 from finetune_trainer.engine.selection import Selection, is_due, is_over
 from finetune_trainer.engine.sharding import Sharding, give_whole, sharding_of
 from finetune_trainer.engine.state import load_weights
 from finetune_trainer.engine.stop import StopRequest
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.engine.world import World
-from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.evaluate import Judge
 from finetune_trainer.export.output import Result, already_complete, write_output
 from finetune_trainer.fence import Fence
-from finetune_trainer.heads import HEADS
 from finetune_trainer.manifest import Best, Progress, Stage, Trained
-from finetune_trainer.memory.layout import Layout
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.objectives import ReferencedObjective, objective_of
-from finetune_trainer.recipe import Precision, Recipe
+from finetune_trainer.recipe import Precision, QuantizationType, Recipe
 from finetune_trainer.report.metrics_log import MetricsLog
-from finetune_trainer.report.scores import ScoresFile, ScoresOfModel
-from finetune_trainer.starting_adapter import open_adapter
-from finetune_trainer.tasks import TASKS
-from finetune_trainer.workspace import Workspace, locate, write_durably
+from finetune_trainer.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    base: BaseModel
-    dataset: Dataset
-    layout: Layout
-    plan: Plan
-    adapter: Path | None
-    """What training goes on from, where it does not start from the base model."""
 
 
 def run(
@@ -79,7 +62,7 @@ def run(
         world, stop, reporter, checkpoints, attempt, MetricsLog(workspace.metrics)
     )
 
-    prepared = _prepare(recipe, workspace, world)
+    prepared = prepare(recipe, workspace, world)
     plan = prepared.plan
     around.reporter.report(
         Progress(attempt=attempt, stage=Stage.LOADING, step=0, total_steps=plan.total_steps)
@@ -90,7 +73,7 @@ def run(
         around.metrics.take_back(found.state.step if found else -1)
     template = found.state if found else _first_state(recipe, prepared, precision)
     template = template.model_copy(update={"attempt": attempt})
-    sharding = sharding_of(recipe, prepared.layout.strategy, precision)
+    sharding = sharding_of(recipe, prepared.layout.strategy, precision, prepared.base.config)
     judge = Judge(
         world,
         autocast(precision, world.device),
@@ -101,13 +84,22 @@ def run(
     )
 
     first = _load_first(recipe, prepared, precision, sharding, world.device)
+    origin = Origin(prepared.weights, recipe, precision, world.device)
+    start = None
     with sharding.computing(first):
-        prepared = _referenced(prepared, Start(first, recipe, precision), workspace, judge)
-        held_out = HeldOut(recipe, prepared.dataset, judge, around, precision, plan.total_steps)
-        if found is None and prepared.dataset.validation:
-            kept = held_out.measure(first, step=0)
-            if world.leads:
-                write_durably(workspace.base_scores, kept.model_dump_json().encode())
+        prepared = _referenced(prepared, first, origin, workspace, judge)
+        held_out = HeldOut(
+            recipe,
+            prepared.dataset,
+            judge,
+            around,
+            precision,
+            plan.total_steps,
+            BaseScores(origin, prepared.dataset, world, workspace.base_scores),
+            _served(recipe, prepared.base, sharding),
+        )
+        if prepared.dataset.validation:
+            start = held_out.measure_start(first, on_curve=found is None)
     model = first if prepared.adapter else _apply(first, recipe, precision, sharding)
 
     evaluations = Evaluations(recipe, stop, template.selection, partial(held_out.compare, model))
@@ -137,12 +129,8 @@ def run(
         load_weights(checkpoints.path(best.step), model)
     METHODS[recipe.method.type].finish(model, published_dtype(prepared.base))
     scores, distance = None, None
-    if prepared.dataset.validation:
-        # With ZeRO-3 no process is to hold the unquantized model.
-        of_served = prepared.base if sharding.stage < 3 else None
-        scores, distance = _measure_both(
-            held_out, model, workspace, step=end, on_curve=best is None, of_served=of_served
-        )
+    if start:
+        scores, distance = held_out.measure_end(model, start, step=end, on_curve=best is None)
     give_whole(model, trainer.model_wrapped, leads=world.leads)
     if not world.leads:
         return None
@@ -162,38 +150,9 @@ def run(
     return write_output(model, prepared.base, result, workspace, fence)
 
 
-def _prepare(recipe: Recipe, workspace: Workspace, world: World) -> _Prepared:
-    path = locate(workspace.model, recipe.model.storage_uri)
-    base = open_base_model(path, recipe.training.max_length, HEADS[recipe.task])
-    if not world.leads:
-        world.maximum([0.0])  # until the data is there
-    dataset = load_dataset(recipe, workspace, base.tokenizer())
-    if world.leads:
-        world.maximum([0.0])
-    layout = lay_out(recipe, base, world)
-    plan = make_plan(
-        dataset.train.lengths,
-        dataset.train.weights,
-        recipe.training,
-        micro_batch=layout.micro_batch,
-        lay_out=TASKS[recipe.task].lay_out,
-        mixture=dataset.mixture,
-    )
-    return _Prepared(base, dataset, layout, plan, _adapter(base, recipe, workspace))
-
-
-def _adapter(base: BaseModel, recipe: Recipe, workspace: Workspace) -> Path | None:
-    if not recipe.model.adapter_uri:
-        return None
-    adapter = open_adapter(locate(workspace.adapter, recipe.model.adapter_uri))
-    if found := starting_adapter.problems(adapter, base, recipe):
-        raise ConfigurationError("; ".join(found))
-    return adapter.path
-
-
 def _load_first(
     recipe: Recipe,
-    prepared: _Prepared,
+    prepared: Prepared,
     precision: Precision,
     sharding: Sharding,
     device: torch.device,
@@ -226,32 +185,28 @@ def _apply(
         return method.apply(loaded, recipe)
 
 
-def _measure_both(
-    held_out: HeldOut,
+def _served(recipe: Recipe, base: BaseModel, sharding: Sharding) -> BaseModel | None:
+    """The unquantized model, where it is what is to be measured."""
+    if recipe.quantization.type is QuantizationType.NONE:
+        return None
+    # Rewards are counted from the quantized model, and an adapter's from the model it is on.
+    as_trained = recipe.preference or recipe.model.adapter_uri
+    # With ZeRO-3 no process is to hold the unquantized model.
+    return None if as_trained or sharding.stage == 3 else base
+
+
+def _referenced(
+    prepared: Prepared,
     model: torch.nn.Module,
+    origin: Origin,
     workspace: Workspace,
-    *,
-    step: int,
-    on_curve: bool,
-    of_served: BaseModel | None,
-) -> tuple[ScoresFile, float | None]:
-    """The scores of base and tuned model, and how far what is served is from what was trained."""
-    served = held_out.measure_served(model, of_served) if of_served else None
-    if served:
-        held_out.measure_loss(model, step, on_curve=on_curve)
-        return served
-    tuned = held_out.measure(model, step=step, on_curve=on_curve)
-    base = ScoresOfModel.model_validate_json(workspace.base_scores.read_bytes())
-    return compared(base, tuned), None
-
-
-def _referenced(prepared: _Prepared, start: Start, workspace: Workspace, judge: Judge) -> _Prepared:
+    judge: Judge,
+) -> Prepared:
     """What an objective needs to know of the model that training starts from, if it does."""
-    objective = objective_of(start.recipe)
+    objective = objective_of(origin.recipe)
     if not isinstance(objective, ReferencedObjective):
         return prepared
-    weights = [path for path in (prepared.base.path, prepared.adapter) if path]
-    keeper = References(objective, start, weights, judge, workspace.references)
+    keeper = References(objective, model, origin, judge, workspace.references)
     return replace(prepared, dataset=keeper.complete(prepared.dataset))
 
 
@@ -288,7 +243,7 @@ def _best(selection: Selection | None, recipe: Recipe) -> Best | None:
     return Best(step=selection.step, metric=metric, value=f"{selection.value:.4f}")
 
 
-def _first_state(recipe: Recipe, prepared: _Prepared, precision: Precision) -> CheckpointState:
+def _first_state(recipe: Recipe, prepared: Prepared, precision: Precision) -> CheckpointState:
     return CheckpointState(
         attempt=1,
         step=0,

@@ -25,7 +25,7 @@ from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.recipe import Recipe
 
-_EXAMPLES = 64
+_EXAMPLES = 16
 """On which the distance to what was trained is taken: it needs both models at once."""
 
 _MARGIN = 1.2

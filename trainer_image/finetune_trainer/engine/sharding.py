@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import distributed
@@ -23,6 +23,9 @@ from finetune_trainer.recipe import (
     Strategy,
 )
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 _BUCKETS = ("reduce_bucket_size",)
 _BUCKETS_OF_SHARDED_WEIGHTS = (
     *_BUCKETS,
@@ -30,6 +33,9 @@ _BUCKETS_OF_SHARDED_WEIGHTS = (
     "stage3_param_persistence_threshold",
 )
 """Sizes that transformers takes from the width of the model: DeepSpeed's own are gigabytes."""
+_LIVE_WIDTHS = 24
+"""Squares of the width that are gathered ahead, so many as two layers have; by itself DeepSpeed goes
+on until 10^9 parameters are whole, which is all of a small model."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +99,20 @@ def _known_as_shares(settings: dict[str, Any]) -> Iterator[None]:
     del alive
 
 
-def sharding_of(recipe: Recipe, strategy: Strategy, precision: Precision) -> Sharding:
-    """What a strategy, and the recipe besides, ask of DeepSpeed."""
+def sharding_of(
+    recipe: Recipe, strategy: Strategy, precision: Precision, config: "PreTrainedConfig"
+) -> Sharding:
+    """What a strategy, and the recipe besides, ask of DeepSpeed for a model of that config."""
     stage = strategy.stage
     if stage == 0:
         return Sharding(0, {}, loads_sharded=False)
     _prepare_deepspeed(recipe.compute.device)
     quantized = recipe.quantization.type is not QuantizationType.NONE
-    return Sharding(
-        stage, _settings(recipe, stage, precision), loads_sharded=stage == 3 and not quantized
-    )
+    settings = _settings(recipe, stage, precision)
+    if stage == 3:
+        width = config.get_text_config().hidden_size
+        settings["zero_optimization"]["stage3_max_live_parameters"] = _LIVE_WIDTHS * width**2
+    return Sharding(stage, settings, loads_sharded=stage == 3 and not quantized)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from finetune_trainer.engine.sharding import SharedMoments, gather, whole
 
 WEIGHTS = "weights"
 OPTIMIZER = "optimizer"
-_FILE_BYTES = 1 << 30
+_FILE_BYTES = 1 << 27
 """Of one file, about: what the leading process holds at a time of tensors that others hold."""
 
 Whole = Callable[[], torch.Tensor]

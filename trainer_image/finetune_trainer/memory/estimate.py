@@ -29,6 +29,9 @@ FRAMEWORK = {True: 690 << 20, False: 600 << 20}
 of RssAnon after the trainer's imports, and some 60 MiB that the first step adds. GPU, measured
 so too on an H100 with CUDA 13: the context and the libraries that it loads."""
 
+DEEPSPEED = 100 << 20
+"""Bytes more where it shares out a training: 50 MiB for its modules, as much for its engine. CPU,
+measured by bench/strategies."""
 
 KEPT = {
     Allocator.TORCH: (600 << 20, 0.05),
@@ -122,6 +125,8 @@ def estimate(
     optimizer = optimizer_bytes(recipe.training.optimizer, of_method.tensors)
     passing_by = 0
     """Bytes that DeepSpeed holds while it gathers and reduces."""
+    updating = 0
+    """Bytes of an update, when the activations are gone."""
     share = math.ceil(trained / world)
     if stage == 0:
         if world > 1:
@@ -131,13 +136,21 @@ def estimate(
         widest = architecture.vocabulary * architecture.hidden if full else 0
         passing_by = 4 * max(architecture.hidden**2, widest)
         gradients = share + (trained if stage == 1 else 0)
-        # But for ZeRO-3, whose weights are shares themselves, the update has its own copy of them.
-        optimizer = math.ceil(optimizer / world) + (share if stage < 3 else 0)
+        # An update copies the share of the gradients into one tensor. Gloo then gathers what was
+        # updated through a copy of it all, when no gradients are left.
+        updating = share
+        if stage == 2 and not machine.gpu:
+            updating = max(share, trained - gradients)
+        # The update has its own copy of the share, also where the weights are shares themselves.
+        optimizer = math.ceil(optimizer / world) + share
     if stage == 3:
         # A layer is whole while it computes, and the next one is on its way; so is the embedding.
         layer = 2 * math.ceil(weights / (architecture.layers + 1))
-        embedding = architecture.vocabulary * architecture.hidden / architecture.parameters
-        passing_by += max(layer, math.ceil(weights * embedding))
+        embedding = math.ceil(
+            weights * architecture.vocabulary * architecture.hidden / architecture.parameters
+        )
+        # Gloo gathers it through a copy.
+        passing_by += max(layer, embedding) + (0 if machine.gpu else embedding)
         weights, adapter = math.ceil(weights / world), math.ceil(adapter / world)
     if machine.gpu and layout.offload is not Offload.NONE:
         optimizer, gradients = 0, gradients - share
@@ -159,6 +172,7 @@ def estimate(
     activating = keeping + tokens * kept.around + cast
     # The logits are gone when the layers begin.
     working = max(loss_buffers, _backward(recipe, architecture, tokens, bf16=bf16) + passing_by)
+    working = max(working, updating - activating - logits)
     passing = activating + logits + working
     return Estimate(
         weights=weights,
@@ -168,7 +182,7 @@ def estimate(
         activations=activating,
         logits=logits,
         working=working,
-        framework=FRAMEWORK[machine.gpu],
+        framework=FRAMEWORK[machine.gpu] + (DEEPSPEED if stage else 0),
         allocator=_kept(passing, machine.allocator),
     )
 

@@ -38,8 +38,7 @@ class ScoresFile(Frozen):
 
 
 class ScoresOfModel(Frozen):
-    """Of one model. Of the base model it is kept, as base-scores.json, until the tuned one is
-    measured as well."""
+    """Of one model. Of the base model it is kept: see engine/base_scores.py."""
 
     metrics: dict[Metric, Scores]
     answers: list[Answer] = Field(default_factory=list)
