@@ -253,17 +253,18 @@ def _measured_with(every: Sequence[Result]) -> str:
         for each in every
     )
     loads = [each.provenance.load for each in every]
+    minutes = sum(each.seconds / each.provenance.at_once for each in every) / 60
     lines = [
         "## Measured with",
         "",
-        f"{len(every)} runs, {', '.join(ways)} threads; commit {', '.join(commits)};"
+        f"{len(every)} runs in {minutes:.0f} minutes, {', '.join(ways)} threads;"
+        f" commit {', '.join(commits)};"
         f" {'; '.join(machines)};"
         f" {', '.join(libraries)}.",
         "",
         "Memory is RssAnon of the training process at its highest, from start to end; seconds are"
         " of the whole command, held-out measurements included, of the base model in the first run"
-        " of a row only; processor time is"
-        " of all threads.",
+        " of a row only; processor time is of all threads.",
     ]
     if max(loads) > 1.5 * max(each.provenance.cores for each in every):
         lines += [

@@ -10,10 +10,11 @@ _INTRODUCTION = """\
 
 # Strategies, measured
 
-The same steps in {processes} processes under each [strategy](distribution.md): the highest anonymous
-memory of a process, from start to end, with the checkpoint that the last step writes and the result;
-what was estimated for it before; and the largest difference of a step's loss from DataParallel's.
-SmolLM2-135M, {steps} steps of two rows of {length} tokens for each process, one at a time, in FP32.
+The same steps in {processes} processes under each [strategy](distribution.md): the highest
+anonymous memory of a process, from start to end, with the checkpoint that the last step writes and
+the result; what was estimated for it before; and the largest difference of a step's loss from
+DataParallel's. SmolLM2-135M, {steps} steps of two rows of {length} tokens for each process, one at
+a time, in FP32.
 
 ```console
 $ make bench-strategies BENCH_ARGUMENTS="--json docs/data/strategies.json --page docs/strategies.md"
