@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.heads import HEADS, Head
 from finetune_trainer.manifest import CompletionManifest
 from finetune_trainer.recipe import Strategy, Task
@@ -22,8 +25,9 @@ from finetune_trainer.workspace import Workspace
 from tests.trainer import matrix, pair
 from tests.trainer.matrix import TASK_DATA
 from tests.trainer.pair import Pair
+from tests.trainer.processes import train
 from tests.trainer.recipes import CONVERSATIONS, PAIRS, workspace
-from tests.trainer.tiny_models import write_encoder
+from tests.trainer.tiny_models import write_encoder, write_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated")
 
@@ -291,3 +295,47 @@ def test_four_passes_make_the_gradients_of_one(alone: Alone, tmp_path: Path, nam
     one_process(tmp_path, alone, name, compute={"passes": {"microBatch": 4}})
     theirs = gradients(before, FIRST + 1, before)
     assert farthest_apart(gradients(tmp_path, FIRST + 1, before), theirs) <= 1e-5
+
+
+def note_what_is_whole(at_most: Path) -> None:
+    """In the process: the most numbers of weights that were gathered at a time, into a file."""
+    original, most = PackedTrainer.training_step, [0]
+
+    def training_step(self: PackedTrainer, model: torch.nn.Module, *others: Any) -> torch.Tensor:
+        def note(*_: object) -> None:
+            states = [(each.ds_status.name, each.ds_numel) for each in parameters]
+            now = sum(size for status, size in states if status != "NOT_AVAILABLE")
+            if now > most[0]:
+                most[0] = now
+                at_most.write_text(str(now))
+
+        parameters: list[Any] = list(model.parameters())
+        hooks = [each.register_forward_hook(note) for each in model.modules()]
+        done = original(self, model, *others)
+        for each in hooks:
+            each.remove()
+        return done
+
+    PackedTrainer.training_step = training_step  # type: ignore[method-assign]
+
+
+def test_zero3_gathers_no_more_ahead_than_two_layers_have(tmp_path: Path) -> None:
+    """Its own bound is 10^9, which is all of a model of this size."""
+    root, at_most = tmp_path / "run", tmp_path / "at-most"
+    width = 384
+    shape = {"intermediate_size": 2 * width, "num_key_value_heads": 4, "num_hidden_layers": 12}
+    model = write_model(tmp_path / "model", hidden_size=width, **shape)
+    workspace(
+        root,
+        model,
+        method=FULL,
+        training={"maxSteps": 3, "warmupSteps": 0, "tokensPerBatch": 256},
+        compute={"nodes": 2},
+        distribution={"strategy": "ZeRO3"},
+    )
+    leader, _ = train(root, processes=2, prepare=[partial(note_what_is_whole, at_most), None])
+    assert leader.trained.step == 3
+    shapes = (each.shape for each in load_file(model / "model.safetensors").values())
+    whole = sum(math.prod(shape) for shape in shapes)
+    # What a module needs is gathered in any case, and what is small is never given back.
+    assert 0 < int(at_most.read_text()) <= 1.2 * 24 * width**2 < whole / 2
