@@ -34,8 +34,8 @@ _BUCKETS_OF_SHARDED_WEIGHTS = (
 )
 """Sizes that transformers takes from the width of the model: DeepSpeed's own are gigabytes."""
 _LIVE_WIDTHS = 24
-"""Squares of the width that are gathered ahead, so many as two layers have; by itself DeepSpeed goes
-on until 10^9 parameters are whole, which is all of a small model."""
+"""Squares of the width that are gathered ahead, so many as two layers have; by itself DeepSpeed
+goes on until 10^9 parameters are whole, which is all of a small model."""
 
 
 @dataclass(frozen=True)

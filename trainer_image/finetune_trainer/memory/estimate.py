@@ -1,10 +1,10 @@
 """Bytes per device by part, and floating-point operations per step.
 
-Sources. Parts and their shares under ZeRO: Rajbhandari et al., "ZeRO: Memory Optimizations Toward
-Training Trillion Parameter Models", 2020, section 5. NF4 with double
-quantization: Dettmers et al., "QLoRA", 2023, section 3, with the block sizes of bitsandbytes 0.50.
-Operations: Kaplan et al., "Scaling Laws for Neural Language
-Models", 2020, table 1, where frozen weights need no gradient of their own.
+Sources. Parts: Rajbhandari et al., "ZeRO: Memory Optimizations Toward Training Trillion Parameter
+Models", 2020, section 3; their shares: sharing.py. NF4 with double quantization: Dettmers et al.,
+"QLoRA", 2023, section 3, with the block sizes of bitsandbytes 0.50. Operations: Kaplan et al.,
+"Scaling Laws for Neural Language Models", 2020, table 1, where frozen weights need no gradient of
+their own.
 """
 
 import math
@@ -14,8 +14,9 @@ from finetune_trainer.memory import activations
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.layout import Allocator, Layout, Machine
 from finetune_trainer.memory.optimizers import optimizer_bytes
+from finetune_trainer.memory.sharing import Held, shared
 from finetune_trainer.memory.trained import count
-from finetune_trainer.recipe import MethodType, Offload, Precision, QuantizationType, Recipe
+from finetune_trainer.recipe import MethodType, Precision, QuantizationType, Recipe
 
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Of a weight: four bits, an eight-bit scale for 64 weights, an FP32 one for 256 scales."""
@@ -112,7 +113,6 @@ def estimate(
     layout = layout or Layout()
     load = load or worst_load(recipe, layout)
     bf16 = in_bf16(recipe, machine)
-    world, stage = recipe.compute.world_size, layout.strategy.stage
     of_method = count(recipe, architecture)
     full = recipe.method.type is MethodType.FULL
 
@@ -121,41 +121,17 @@ def estimate(
     adapter = 0 if full else trained + 4 * of_method.frozen
     if not machine.gpu:
         adapter += 4 * of_method.copied
-    gradients = trained
-    optimizer = optimizer_bytes(recipe.training.optimizer, of_method.tensors)
-    passing_by = 0
-    """Bytes that DeepSpeed holds while it gathers and reduces."""
-    updating = 0
-    """Bytes of an update, when the activations are gone."""
-    share = math.ceil(trained / world)
-    if stage == 0:
-        if world > 1:
-            gradients *= 2  # DistributedDataParallel exchanges them through buckets of that size
-    else:
-        # A bucket, or the gradient that is larger than it.
-        widest = architecture.vocabulary * architecture.hidden if full else 0
-        passing_by = 4 * max(architecture.hidden**2, widest)
-        gradients = share + (trained if stage == 1 else 0)
-        # An update copies the share of the gradients into one tensor. Gloo then gathers what was
-        # updated through a copy of it all, when no gradients are left.
-        updating = share
-        if stage == 2 and not machine.gpu:
-            updating = max(share, trained - gradients)
-        # The update has its own copy of the share, also where the weights are shares themselves.
-        optimizer = math.ceil(optimizer / world) + share
-    if stage == 3:
-        # A layer is whole while it computes, and the next one is on its way; so is the embedding.
-        layer = 2 * math.ceil(weights / (architecture.layers + 1))
-        embedding = math.ceil(
-            weights * architecture.vocabulary * architecture.hidden / architecture.parameters
-        )
-        # Gloo gathers it through a copy.
-        passing_by += max(layer, embedding) + (0 if machine.gpu else embedding)
-        weights, adapter = math.ceil(weights / world), math.ceil(adapter / world)
-    if machine.gpu and layout.offload is not Offload.NONE:
-        optimizer, gradients = 0, gradients - share
-    if machine.gpu and layout.offload is Offload.OPTIMIZER_AND_PARAMETERS and stage == 3:
-        weights = 0
+    alone = Held(
+        weights, adapter, trained, optimizer_bytes(recipe.training.optimizer, of_method.tensors)
+    )
+    held = shared(
+        alone,
+        layout,
+        architecture,
+        full=full,
+        world=recipe.compute.world_size,
+        gpu=machine.gpu,
+    )
 
     kept = activations.kept(recipe, architecture, bf16=bf16)
     tokens = load.tokens + _virtual(recipe) * load.documents
@@ -171,18 +147,18 @@ def estimate(
         loss_buffers = (LOSS_COPIES - 1) * 4 * load.supervised * architecture.vocabulary
     activating = keeping + tokens * kept.around + cast
     # The logits are gone when the layers begin.
-    working = max(loss_buffers, _backward(recipe, architecture, tokens, bf16=bf16) + passing_by)
-    working = max(working, updating - activating - logits)
+    working = max(loss_buffers, _backward(recipe, architecture, tokens, bf16=bf16) + held.gathering)
+    working = max(working, held.updating - activating - logits)
     passing = activating + logits + working
     return Estimate(
-        weights=weights,
-        adapter=adapter,
-        gradients=gradients,
-        optimizer=optimizer,
+        weights=held.weights,
+        adapter=held.adapter,
+        gradients=held.gradients,
+        optimizer=held.optimizer,
         activations=activating,
         logits=logits,
         working=working,
-        framework=FRAMEWORK[machine.gpu] + (DEEPSPEED if stage else 0),
+        framework=FRAMEWORK[machine.gpu] + (DEEPSPEED if layout.strategy.stage else 0),
         allocator=_kept(passing, machine.allocator),
     )
 
