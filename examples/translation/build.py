@@ -77,9 +77,10 @@ def _shingles(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[at : at + SHINGLE]) for at in runs}
 
 
-def _spread(pair: tuple[str, str]) -> str:
-    """An order that has nothing to do with the meaning, and is always the same."""
-    return hashlib.sha256(pair[1].encode()).hexdigest()
+def _spread(pair: tuple[str, str]) -> tuple[str, str]:
+    """An order that has nothing to do with the meaning, and is always the same; a text that has
+    two translations has them in the order of these."""
+    return hashlib.sha256(pair[1].encode()).hexdigest(), pair[0]
 
 
 if __name__ == "__main__":

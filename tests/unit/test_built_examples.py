@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+BUILT = sorted(path.parent.name for path in (ROOT / "examples").glob("*/build.py"))
 
 
 def built(example: str, folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -19,6 +22,18 @@ def built(example: str, folder: Path) -> tuple[list[dict[str, Any]], list[dict[s
         for name in ("train", "validation")
     )
     return train, held_out
+
+
+@pytest.mark.parametrize("example", BUILT)
+def test_the_data_is_the_same_wherever_it_is_built(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of a set of texts is another one in every process."""
+    found = []
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        found.append(built(example, tmp_path / seed))
+    assert found[0] == found[1]
 
 
 def test_no_entity_of_a_held_out_sentence_was_learned(tmp_path: Path) -> None:
