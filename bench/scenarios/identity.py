@@ -57,11 +57,11 @@ def digest_of_code() -> str:
     for name in _CODE:
         path = _TRAINER / name
         for each in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            code.update(f"{each.name}\0{_meaning(each)}\n".encode())
+            code.update(f"{each.name}\0{meaning(each)}\n".encode())
     return code.hexdigest()
 
 
-def _meaning(path: Path) -> str:
+def meaning(path: Path) -> str:
     """A module without its comments and docstrings, which decide nothing."""
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):

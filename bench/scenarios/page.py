@@ -263,8 +263,8 @@ def _measured_with(every: Sequence[Result]) -> str:
         f" {', '.join(libraries)}.",
         "",
         "Memory is RssAnon of the training process at its highest, from start to end; seconds are"
-        " of the whole command, held-out measurements included, of the base model in the first run"
-        " of a row only; processor time is of all threads.",
+        " of the whole command, held-out measurements included, but that of the base model where an"
+        " earlier run of the row has kept it; processor time is of all threads.",
     ]
     if max(loads) > 1.5 * max(each.provenance.cores for each in every):
         lines += [

@@ -17,7 +17,8 @@ DataParallel's. SmolLM2-135M, {steps} steps of two rows of {length} tokens for e
 a time, in FP32.
 
 ```console
-$ make bench-strategies BENCH_ARGUMENTS="--json docs/data/strategies.json --page docs/strategies.md"
+$ make bench-strategies BENCH_ARGUMENTS="--steps {steps} \\
+    --json docs/data/strategies.json --page docs/strategies.md"
 ```
 
 The estimate is of rows that are full and learned from throughout; those of real conversations are

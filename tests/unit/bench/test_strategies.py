@@ -1,4 +1,4 @@
-"""What was measured of two processes holds today's estimate: it takes an hour to measure again."""
+"""What was measured of two processes holds today's estimate: it takes a quarter of an hour."""
 
 import json
 from pathlib import Path

@@ -31,8 +31,8 @@ of RssAnon after the trainer's imports, and some 60 MiB that the first step adds
 so too on an H100 with CUDA 13: the context and the libraries that it loads."""
 
 DEEPSPEED = 100 << 20
-"""Bytes more where it shares out a training: 50 MiB for its modules, as much for its engine. CPU,
-measured by bench/strategies."""
+"""Bytes more of a processor's memory where it shares out a training: 50 MiB for its modules, as
+much for its engine. Measured by bench/strategies; of a GPU's nothing was seen."""
 
 KEPT = {
     Allocator.TORCH: (600 << 20, 0.05),
@@ -150,6 +150,7 @@ def estimate(
     working = max(loss_buffers, _backward(recipe, architecture, tokens, bf16=bf16) + held.gathering)
     working = max(working, held.updating - activating - logits)
     passing = activating + logits + working
+    deepspeed = DEEPSPEED if layout.strategy.stage and not machine.gpu else 0
     return Estimate(
         weights=held.weights,
         adapter=held.adapter,
@@ -158,7 +159,7 @@ def estimate(
         activations=activating,
         logits=logits,
         working=working,
-        framework=FRAMEWORK[machine.gpu] + (DEEPSPEED if layout.strategy.stage else 0),
+        framework=FRAMEWORK[machine.gpu] + deepspeed,
         allocator=_kept(passing, machine.allocator),
     )
 
