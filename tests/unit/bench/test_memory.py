@@ -1,4 +1,4 @@
-"""What was measured holds the estimate: on an H100, where no test here can measure again, and on a
+"""What was measured holds the estimate: on GPUs, where no test here can measure again, and on a
 processor, where it takes a quarter of an hour."""
 
 import json
@@ -13,7 +13,11 @@ from bench.memory.page import page
 
 DOCS = Path(__file__).parents[3] / "docs"
 ON_CPU = json.loads((DOCS / "data" / "memory.json").read_text(encoding="utf-8"))
-ON_GPU = json.loads((DOCS / "data" / "memory-gpu.json").read_text(encoding="utf-8"))
+ON_GPUS = [
+    run
+    for name in ("memory-h100.json", "memory-h200.json")
+    for run in json.loads((DOCS / "data" / name).read_text(encoding="utf-8"))["runs"]
+]
 UNDER = {"Phi-3-mini LoRA/Int8 BF16 4096"}
 """Estimated too low, as docs/gpu.md says."""
 
@@ -35,7 +39,12 @@ def test_estimates_of_a_gpu(name: str) -> None:
 
 
 def test_estimates_of_a_gpu_that_was_told_in_full() -> None:
-    assert set(wrong(ON_GPU["runs"])) == UNDER
+    assert set(wrong(ON_GPUS)) == UNDER
+
+
+def test_every_configuration_of_a_gpu_was_measured() -> None:
+    measured = {Configuration(**run["configuration"]).name for run in ON_GPUS}
+    assert measured | MEASURED.keys() == {each.name for each in on_gpu()}
 
 
 def test_estimates_of_a_processor() -> None:
