@@ -140,7 +140,7 @@ bench-strategies: venv ## Compare the loss and memory of every strategy on two p
 	$(PYTHON) -m bench.strategies --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: bench-trainer
-bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (hours, on an idle machine)
+bench-trainer: venv ## Compare the trainer's speed with its peers' on real conversations (hours, on an idle machine; goes on with what --json FILE has)
 	$(PYTHON) -m bench.trainer --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: bench-methods

@@ -1,7 +1,8 @@
 """`make bench-methods`: time and memory of a DoRA step as a multiple of a LoRA step's.
 
 Both methods take their steps in turns in one process, so that whatever the machine does meanwhile
-hits both; memory is that of processes that know one of them. `--json FILE` writes every step.
+hits both; memory is that of processes that know one of them. `--json FILE` writes every step, and
+`--page FILE` a page for people.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.methods.measure import Order
+from bench.methods.page import page
 from bench.methods.table import BOTH, LIBRARIES, NAMES, TOKENS, missed, table
 from bench.trainer.versions import versions
 from finetune_trainer import allocator
@@ -25,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.methods", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--page", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     runs = []
     for quantization in NAMES:
@@ -32,9 +35,11 @@ def main() -> int:
             runs.append(_run(Order(library, quantization, BOTH, TOKENS, arguments.rounds)))
             runs += [_run(Order(library, quantization, (each,), TOKENS[:1], 2)) for each in BOTH]
     print("\n".join(table(runs)))
+    report = {"versions": versions(), "runs": runs}
     if arguments.json:
-        content = {"versions": versions(), "runs": runs}
-        arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if arguments.page:
+        arguments.page.write_text(page(report), encoding="utf-8")
     return missed(runs)
 
 

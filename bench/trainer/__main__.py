@@ -1,17 +1,17 @@
 """`make bench-trainer`: each contestant in its own process, in turns; medians of the rounds."""
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
 from bench.trainer.contestants import CONTESTANTS
 from bench.trainer.conversations import write_conversations
 from bench.trainer.measure import Measured
+from bench.trainer.page import page
+from bench.trainer.report import Report, begun
 from bench.trainer.table import table
 from bench.trainer.versions import versions
 from finetune_trainer import allocator
@@ -19,6 +19,7 @@ from finetune_trainer.recipe import Device
 
 
 def main() -> int:
+    """1 where a contestant could not be measured."""
     parser = argparse.ArgumentParser(prog="bench.trainer", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
     parser.add_argument("--conversations", type=int, default=32)
@@ -28,11 +29,10 @@ def main() -> int:
     parser.add_argument("--max-length", type=int, default=2048)
     parser.add_argument("--row", type=int, default=2048)
     parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS))
-    parser.add_argument("--json", type=Path, help="also write every run here")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="goes on with what is there")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="also write a page for people")
     arguments = parser.parse_args()
-    runs: dict[str, list[Measured]] = defaultdict(list)
-    failed: dict[str, int] = {}
-    alone: list[float] = []
+    report = begun(arguments.json, Report(versions=versions(), settings=_settings(arguments)))
     with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
         data = Path(folder) / "conversations.jsonl"
         write_conversations(data, arguments.conversations)
@@ -40,36 +40,35 @@ def main() -> int:
             # Another order each round: what the machine does meanwhile hits all alike.
             turn = number % len(arguments.only)
             for name in arguments.only[turn:] + arguments.only[:turn]:
+                if name in report.failed or len(report.runs.get(name, ())) > number:
+                    continue
                 work = Path(folder) / f"{number}-{name}"
                 work.mkdir()
-                if name in failed:
-                    continue
                 try:
                     measured = _run(name, arguments, data, work)
                 except subprocess.CalledProcessError as error:
-                    failed[name] = error.returncode
+                    report.failed[name] = error.returncode
                     print(f"{name} ended with {error.returncode}, and is left out", file=sys.stderr)
                     continue
-                runs[name].append(measured)
+                report.runs.setdefault(name, []).append(measured)
                 print(
                     f"round {number + 1}  {name:17} {measured.rate:.3f} conversations/s",
                     file=sys.stderr,
                 )
-            if ours := runs.get("ours"):
-                alone.append(_products(arguments, ours[0]))
-    print(table(runs, alone))
-    if arguments.json:
-        content = {
-            "versions": versions(),
-            "failed": failed,
-            "settings": {
-                name: str(value) for name, value in vars(arguments).items() if name != "json"
-            },
-            "products": alone,
-            "runs": {name: [run.model_dump() for run in each] for name, each in runs.items()},
-        }
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return 1 if failed else 0
+                report.write(arguments.json)
+            if (ours := report.runs.get("ours")) and len(report.products) <= number:
+                report.products.append(_products(arguments, ours[0]))
+                report.write(arguments.json)
+    print(table(report.runs, report.products))
+    if arguments.page:
+        arguments.page.write_text(page(report), encoding="utf-8")
+    return 1 if report.failed else 0
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """What decides the numbers: not where they are written, nor how many times."""
+    aside = ("json", "page", "rounds", "only")
+    return {name: str(value) for name, value in vars(arguments).items() if name not in aside}
 
 
 def _run(name: str, arguments: argparse.Namespace, data: Path, work: Path) -> Measured:

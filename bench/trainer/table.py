@@ -77,4 +77,4 @@ def _verdicts(rates: dict[str, float], peaks: dict[str, float]) -> list[str]:
 
 def _verdict(what: str, value: float, bound: float, side: str) -> str:
     reached = value >= bound if side == "least" else value <= bound
-    return f"{'reached' if reached else 'MISSED '}  {what}: {value:.2f} ×, at {side} {bound} ×"
+    return f"- {'reached' if reached else '**missed**'}: {what}: {value:.2f} ×, at {side} {bound} ×"

@@ -1,11 +1,14 @@
 """What is made of measured speeds."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from bench.methods import table as methods
 from bench.trainer.contestants import LADDER
 from bench.trainer.measure import Measured
+from bench.trainer.page import page
+from bench.trainer.report import Report, begun
 from bench.trainer.table import table
 
 
@@ -28,9 +31,9 @@ def test_bounds_are_told_as_reached_or_missed() -> None:
         "grouped": [measured("grouped", 15, 10 << 30)],
     }
     said = table(runs, [4.0, 6.0, 5.0])
-    assert "reached  speed against transformers.Trainer + peft as the guide shows: 3.00 ×" in said
-    assert "MISSED   speed against the same, grouped by length: 1.50 ×" in said
-    assert "reached  memory against the guide: 0.50 ×" in said
+    assert "- reached: speed against transformers.Trainer + peft as the guide shows: 3.00 ×" in said
+    assert "- **missed**: speed against the same, grouped by length: 1.50 ×" in said
+    assert "- reached: memory against the guide: 0.50 ×" in said
     assert "| this trainer | 1.000 | 1.00 × | 50% | 5.00 GiB |" in said
 
 
@@ -64,3 +67,43 @@ def test_dora_is_compared_with_the_step_of_lora_beside_it() -> None:
     assert methods.ratios(runs, "ours", "None") == pytest.approx(
         {"time, 2048 tokens": 1.1, "time, 256 tokens": 1.1, "memory": 1.02}
     )
+
+
+SETTINGS = {"conversations": "10", "row": "2048", "precision": "FP32"}
+
+
+def report(**changes: Any) -> Report:
+    whole: dict[str, Any] = {
+        "versions": dict.fromkeys(
+            ("torch", "transformers", "peft", "trl", "processor", "cores", "commit"), "1"
+        ),
+        "settings": SETTINGS,
+        "products": [4.0],
+        "runs": {"ours": [measured("ours", 10, 1 << 30)]},
+    }
+    return Report(**whole | changes)
+
+
+def test_a_measurement_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    file = tmp_path / "trainer.json"
+    report().write(file)
+    found = begun(file, report(runs={}, products=[]))
+    assert [run.seconds for run in found.runs["ours"]] == [10]
+    assert found.products == [4.0]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"settings": SETTINGS | {"row": "1024"}}, {"versions": {"commit": "another"}}]
+)
+def test_a_measurement_of_something_else_begins_anew(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "trainer.json"
+    report().write(file)
+    assert begun(file, report(runs={}, products=[], **changes)).runs == {}
+
+
+def test_the_page_tells_how_it_was_measured() -> None:
+    said = page(report())
+    assert "medians of\n1 rounds. The data are 10 real conversations" in said
+    assert "| this trainer | 1.000 | 1.00 × | 40% | 1.00 GiB |" in said

@@ -1,0 +1,44 @@
+"""docs/speed.md from the runs. Pure."""
+
+from bench.trainer.report import Report
+from bench.trainer.table import table
+
+_INTRODUCTION = """\
+<!-- Written by `make bench-trainer` from data/trainer.json: do not edit. -->
+
+# How fast it trains, and beside whom
+
+The same LoRA (rank 16, every linear module), optimizer, data and order of work, each contestant in
+a process of its own, in turns, so that whatever the machine does meanwhile hits all; medians of
+{rounds} rounds. The data are {conversations} real conversations of natural length (package
+`chitchat-dataset`), the model is SmolLM2-135M-Instruct, in {precision}; a micro-step has four
+conversations, or a row of {row} tokens. Conversations of a second count from the first optimizer
+step to the last.
+
+```console
+$ make bench-trainer BENCH_ARGUMENTS="--conversations {conversations} \\
+    --json docs/data/trainer.json --page docs/speed.md"
+```
+
+*Products alone* is how much of the time the model's own matrix products take, measured by
+themselves: forwards, backwards to the inputs, and only supervised positions in the head. What is
+left of 100 % is attention, norms, the adapter, the optimizer, padding and waiting. Memory is
+anonymous memory at its highest since just before training.
+"""
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    versions = report.versions
+    rounds = max(len(each) for each in report.runs.values())
+    return "\n".join(
+        [
+            _INTRODUCTION.format(**report.settings, rounds=rounds),
+            table(report.runs, report.products),
+            "",
+            f"{versions['processor']}, {versions['cores']} cores; torch {versions['torch']},",
+            f"transformers {versions['transformers']}, peft {versions['peft']},"
+            f" trl {versions['trl']}; commit {versions['commit']}.",
+            "",
+        ]
+    )
