@@ -5,10 +5,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from transformers import AutoTokenizer
+
+from bench.scenarios.identity import digest_of_code
 from bench.trainer.contestants import CONTESTANTS
-from bench.trainer.conversations import write_conversations
+from bench.trainer.conversations import Messages, write_conversations
 from bench.trainer.measure import Measured
 from bench.trainer.page import page
 from bench.trainer.report import Report, begun
@@ -26,8 +31,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", choices=("CPU", "GPU"), default="CPU")
     parser.add_argument("--precision", choices=("FP32", "BF16"), default="FP32")
-    parser.add_argument("--max-length", type=int, default=2048)
-    parser.add_argument("--row", type=int, default=2048)
+    parser.add_argument("--max-length", type=int, default=1024, help="of a conversation, tokens")
+    parser.add_argument("--row", type=int, default=1280, help="of conversations end to end, tokens")
     parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="goes on with what is there")
     parser.add_argument("--page", type=Path, metavar="FILE", help="also write a page for people")
@@ -35,7 +40,7 @@ def main() -> int:
     report = begun(arguments.json, Report(versions=versions(), settings=_settings(arguments)))
     with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
         data = Path(folder) / "conversations.jsonl"
-        write_conversations(data, arguments.conversations)
+        write_conversations(data, arguments.conversations, _fits(arguments))
         for number in range(arguments.rounds):
             # Another order each round: what the machine does meanwhile hits all alike.
             turn = number % len(arguments.only)
@@ -65,10 +70,23 @@ def main() -> int:
     return 1 if report.failed else 0
 
 
+def _fits(arguments: argparse.Namespace) -> Callable[[Messages], bool]:
+    """Whether a conversation is short enough that nobody has to cut it."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model)
+
+    def fits(messages: Messages) -> bool:
+        made = tokenizer.apply_chat_template(messages, return_dict=True)
+        longest: int = arguments.max_length
+        return len(made["input_ids"]) <= longest
+
+    return fits
+
+
 def _settings(arguments: argparse.Namespace) -> dict[str, str]:
     """What decides the numbers: not where they are written, nor how many times."""
-    aside = ("json", "page", "rounds", "only")
-    return {name: str(value) for name, value in vars(arguments).items() if name not in aside}
+    aside = ("json", "page", "rounds", "only", "model")
+    given = {name: str(value) for name, value in vars(arguments).items() if name not in aside}
+    return given | {"model": arguments.model.name, "code": digest_of_code()}
 
 
 def _run(name: str, arguments: argparse.Namespace, data: Path, work: Path) -> Measured:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,25 @@ import chitchat_dataset
 SEED = 7
 
 
-def write_conversations(path: Path, count: int) -> None:
-    """Write `count` conversations of two or more turns as OpenAIChat lines, always the same."""
+Messages = list[dict[str, str]]
+
+
+def write_conversations(
+    path: Path, count: int, fits: Callable[[Messages], bool] = lambda _: True
+) -> None:
+    """Write `count` conversations of two or more turns that fit as OpenAIChat lines, always the
+    same."""
     conversations = [
         messages
         for conversation in chitchat_dataset.Dataset().values()
-        if len(messages := _messages(conversation)) > 1
+        if len(messages := _messages(conversation)) > 1 and fits(messages)
     ]
     chosen = random.Random(SEED).sample(conversations, count)  # noqa: S311 - a fixed choice
     lines = [json.dumps({"messages": messages}) + "\n" for messages in chosen]
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def _messages(conversation: dict[str, Any]) -> list[dict[str, str]]:
+def _messages(conversation: dict[str, Any]) -> Messages:
     """Turns of the two speakers, the first as the user, up to the assistant's last."""
     turns = [
         " ".join(utterance["text"] for utterance in turn).strip()

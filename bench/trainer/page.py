@@ -10,10 +10,11 @@ _INTRODUCTION = """\
 
 The same LoRA (rank 16, every linear module), optimizer, data and order of work, each contestant in
 a process of its own, in turns, so that whatever the machine does meanwhile hits all; medians of
-{rounds} rounds. The data are {conversations} real conversations of natural length (package
-`chitchat-dataset`), the model is SmolLM2-135M-Instruct, in {precision}; a micro-step has four
-conversations, or a row of {row} tokens. Conversations of a second count from the first optimizer
-step to the last.
+{rounds} rounds. The data are {conversations} real conversations (package `chitchat-dataset`) of
+natural length up to {max_length} tokens, so that nobody has to cut one; the model is
+SmolLM2-135M-Instruct, in {precision}. A micro-step has four conversations, or a row of {row}
+tokens, which is about as many. Conversations of a second count from the first optimizer step to the
+last.
 
 ```console
 $ make bench-trainer BENCH_ARGUMENTS="--conversations {conversations} \\

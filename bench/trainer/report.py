@@ -25,10 +25,14 @@ class Report(BaseModel):
 
 
 def begun(file: Path | None, new: Report) -> Report:
-    """What lies in the file, where it is of the same settings, commit and machine; else `new`."""
+    """What lies in the file, where it is of the same code, settings and machine; else `new`.
+
+    Of another commit it may be: the settings have the digest of the trainer's code.
+    """
     if file and file.exists():
         found = Report.model_validate_json(file.read_bytes())
-        if (found.versions, found.settings) == (new.versions, new.settings):
+        same = found.versions | {"commit": new.versions["commit"]} == new.versions
+        if same and found.settings == new.settings:
             new.runs.update(found.runs)
             new.products.extend(found.products)
     return new

@@ -26,7 +26,7 @@ class Assignment:
     device: str
     precision: str
     max_length: int
-    """Tokens of a conversation at most; longer ones are cut."""
+    """Tokens of a conversation at most; none is longer, so that nobody learns less by cutting."""
     row: int
     """Tokens of one forward pass, for those who lay conversations end to end: about as many as
     four conversations have, so that everyone takes as many optimizer steps."""

@@ -69,7 +69,7 @@ def test_dora_is_compared_with_the_step_of_lora_beside_it() -> None:
     )
 
 
-SETTINGS = {"conversations": "10", "row": "2048", "precision": "FP32"}
+SETTINGS = {"conversations": "10", "max_length": "1024", "row": "1280", "precision": "FP32"}
 
 
 def report(**changes: Any) -> Report:
@@ -93,7 +93,8 @@ def test_a_measurement_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"settings": SETTINGS | {"row": "1024"}}, {"versions": {"commit": "another"}}]
+    "changes",
+    [{"settings": SETTINGS | {"row": "2048"}}, {"versions": {"commit": "1", "torch": "2"}}],
 )
 def test_a_measurement_of_something_else_begins_anew(
     changes: dict[str, Any], tmp_path: Path
