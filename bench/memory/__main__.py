@@ -2,7 +2,8 @@
 `--page FILE` a page for people.
 
 On a processor it is anonymous memory and the weights that lie in the model's mapped files, with the
-allocator that a training process has; on a GPU all that is taken of the card, whatever for.
+allocator that a training process has; on a GPU all that is taken of the card, whatever for. On fake
+tensors it is what torch's own tracker counts of models that this machine could not hold.
 """
 
 import argparse
@@ -10,13 +11,15 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from bench.memory.claim import holds
-from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_gpu
-from bench.memory.page import page
+from bench.memory import page, tracked_page
+from bench.memory.claim import holds, in_use, tracks
+from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_fake_tensors, on_gpu
 from finetune_trainer import allocator
 from finetune_trainer.memory.estimate import Estimate, Load, estimate
 from finetune_trainer.memory.families import architecture_from_config
@@ -26,16 +29,40 @@ from finetune_trainer.recipe import Device
 _MIB = 1 << 20
 
 
+@dataclass(frozen=True)
+class Way:
+    """One way of finding out what is taken."""
+
+    configurations: Callable[[], list[Configuration]]
+    program: str
+    """Module that does it for one configuration."""
+    claimed: Callable[[Estimate], int]
+    """Bytes of an estimate that it sees."""
+    holds: Callable[[int, int], bool]
+    claim: str
+    page: Callable[..., str]
+
+
+_CLOSE = "within 15 % or 128 MiB, at most 5 % under"
+WAYS = {
+    "CPU": Way(on_cpu, "bench.memory.measure", attrgetter("total"), holds, _CLOSE, page.page),
+    "GPU": Way(on_gpu, "bench.memory.measure", attrgetter("total"), holds, _CLOSE, page.page),
+    "Fake": Way(
+        on_fake_tensors, "bench.memory.tracked", in_use, tracks, "within 10 %", tracked_page.page
+    ),
+}
+
+
 def main() -> int:
     """The number of configurations outside of what is claimed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--page", type=Path, metavar="FILE")
-    parser.add_argument("--device", choices=("CPU", "GPU"), default="CPU")
+    parser.add_argument("--device", choices=WAYS, default="CPU")
     parser.add_argument("--only", default="", help="configurations whose name contains this")
     arguments = parser.parse_args()
-    configurations = on_gpu() if arguments.device == "GPU" else on_cpu()
-    wanted = [each for each in configurations if arguments.only in each.name]
+    way = WAYS[arguments.device]
+    wanted = [each for each in way.configurations() if arguments.only in each.name]
     if arguments.device == "CPU" and not allocator.installed():
         parser.error(
             "what is estimated here is a training with jemalloc: make packages installs it"
@@ -45,18 +72,19 @@ def main() -> int:
     print(f"{'configuration':<42}{'predicted':>10}{'measured':>10}{'error':>8}   parts, MiB")
     results = []
     for configuration in wanted:
-        measured = _measure(configuration)
+        measured = _measure(configuration, way)
         predicted = predict(configuration, measured["supervised"])
-        results.append(measured | {"predicted": predicted.parts(), "total": predicted.total})
-        print(line(configuration, predicted, measured), flush=True)
+        result = measured | {"predicted": predicted.parts(), "total": way.claimed(predicted)}
+        results.append(result)
+        print(line(configuration, result, way), flush=True)
     versions, *_ = [result.pop("versions") for result in results]
     if arguments.json:
         content = {"versions": versions, "runs": results}
         arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if arguments.page:
-        arguments.page.write_text(page(versions, results), encoding="utf-8")
-    failed = sum(not holds(each["total"], each["peak"]) for each in results)
-    print(f"{len(results) - failed} of {len(results)} within 15 % or 128 MiB, at most 5 % under")
+        arguments.page.write_text(way.page(versions, results), encoding="utf-8")
+    failed = sum(not way.holds(each["total"], each["peak"]) for each in results)
+    print(f"{len(results) - failed} of {len(results)} {way.claim}")
     return failed
 
 
@@ -74,22 +102,21 @@ def predict(configuration: Configuration, supervised: int) -> Estimate:
     return estimate(configuration.recipe(), architecture, machine, layout, load)
 
 
-def line(configuration: Configuration, predicted: Estimate, measured: dict[str, Any]) -> str:
-    peak = measured["peak"]
-    error = 100 * (predicted.total - peak) / peak
-    parts = " ".join(f"{name} {size / _MIB:.0f}" for name, size in predicted.parts().items())
-    told = (f"{name} {size / _MIB:.0f}" for name, size in measured["parts"].items())
-    of_gpu = f" | {' '.join(told)} | {measured['seconds']:.3f} s" if measured["parts"] else ""
-    mark = "" if holds(predicted.total, peak) else "  FAILS"
+def line(configuration: Configuration, result: dict[str, Any], way: Way) -> str:
+    total, peak = result["total"], result["peak"]
+    error = 100 * (total - peak) / peak
+    parts = " ".join(f"{name} {size / _MIB:.0f}" for name, size in result["predicted"].items())
+    told = "".join(f" {name} {size / _MIB:.0f}" for name, size in result["parts"].items())
+    mark = "" if way.holds(total, peak) else "  FAILS"
     return (
-        f"{configuration.name:<42}{predicted.total / _MIB:>10.0f}{peak / _MIB:>10.0f}"
-        f"{error:>+7.1f}%   {parts}{of_gpu}{mark}"
+        f"{configuration.name:<42}{total / _MIB:>10.0f}{peak / _MIB:>10.0f}"
+        f"{error:>+7.1f}%   {parts} |{told} | {result['seconds']:.3f} s{mark}"
     )
 
 
-def _measure(configuration: Configuration) -> dict[str, Any]:
+def _measure(configuration: Configuration, way: Way) -> dict[str, Any]:
     """In a process of its own, so that nothing is left over from the one before."""
-    command = [sys.executable, "-m", "bench.memory.measure", json.dumps(asdict(configuration))]
+    command = [sys.executable, "-m", way.program, json.dumps(asdict(configuration))]
     environment = dict(os.environ) | allocator.environment(Device(configuration.device))
     made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     result: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])

@@ -1,5 +1,5 @@
 """What is measured: on processors, models of some hundred megabytes, so that two cores take
-minutes; on a GPU, models that people tune."""
+minutes; on a GPU and on fake tensors, models that people tune."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -188,4 +188,29 @@ def on_gpu() -> list[Configuration]:
         made(large, "LoRA", activation_checkpointing=True),
         made(large, "LoRA", "NF4", activation_checkpointing=True),
         made(large, "LoRA", "NF4", tokens=1024),
+    ]
+
+
+def on_fake_tensors() -> list[Configuration]:
+    """Models that people tune, larger than the processors that they are counted on."""
+
+    def made(shape: str, method: str, tokens: int, *, again: bool = False) -> Configuration:
+        return Configuration(
+            shape, method, precision="BF16", tokens=tokens, activation_checkpointing=again
+        )
+
+    middle, large = "Phi-3-mini", "Llama-3.1-8B"
+    return [
+        made(middle, "LoRA", 4096),
+        made(middle, "LoRA", 1024),
+        made(middle, "LoRA", 4096, again=True),
+        made(middle, "DoRA", 4096),
+        made(middle, "IA3", 4096),
+        made(middle, "VeRA", 1024),
+        made(middle, "PromptTuning", 1024),
+        made(middle, "Full", 1024),
+        made(large, "LoRA", 1024),
+        made(large, "LoRA", 4096, again=True),
+        made(large, "DoRA", 1024, again=True),
+        made(large, "Full", 1024, again=True),
     ]

@@ -24,7 +24,8 @@ $ make bench-memory BENCH_ARGUMENTS="--json docs/data/memory.json --page docs/me
 
 An estimate counts as right within 15 % or 128 MiB, and at most 5 % under: what is estimated too
 low ends a training that has begun. A test holds today's estimate to these measurements. What was
-seen on a GPU is in [On a GPU](gpu.md).
+seen on a GPU is in [On a GPU](gpu.md), and of models that take one in
+[Memory of large models](memory-large-models.md).
 """
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.memory import page, tracked_page
 from bench.memory.__main__ import predict
-from bench.memory.claim import holds
-from bench.memory.configurations import Configuration, on_cpu, on_gpu
-from bench.memory.page import page
+from bench.memory.claim import holds, in_use, tracks
+from bench.memory.configurations import Configuration, on_cpu, on_fake_tensors, on_gpu
 
 DOCS = Path(__file__).parents[3] / "docs"
 ON_CPU = json.loads((DOCS / "data" / "memory.json").read_text(encoding="utf-8"))
@@ -18,6 +18,7 @@ ON_GPUS = [
     for name in ("memory-h100.json", "memory-h200.json")
     for run in json.loads((DOCS / "data" / name).read_text(encoding="utf-8"))["runs"]
 ]
+TRACKED = json.loads((DOCS / "data" / "memory-large-models.json").read_text(encoding="utf-8"))
 UNDER = {"Phi-3-mini LoRA/Int8 BF16 4096"}
 """Estimated too low, as docs/gpu.md says."""
 
@@ -63,4 +64,17 @@ def wrong(runs: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
 
 
 def test_the_page_is_of_these_measurements() -> None:
-    assert (DOCS / "memory.md").read_text(encoding="utf-8") == page(**ON_CPU)
+    assert (DOCS / "memory.md").read_text(encoding="utf-8") == page.page(**ON_CPU)
+
+
+def test_estimates_of_large_models() -> None:
+    runs = {Configuration(**run["configuration"]): run for run in TRACKED["runs"]}
+    assert list(runs) == on_fake_tensors()
+    for configuration, run in runs.items():
+        estimated = in_use(predict(configuration, run["supervised"]))
+        assert tracks(estimated, run["peak"]), configuration.name
+
+
+def test_the_page_of_large_models_is_of_these_counts() -> None:
+    said = (DOCS / "memory-large-models.md").read_text(encoding="utf-8")
+    assert said == tracked_page.page(**TRACKED)
