@@ -62,7 +62,9 @@ def tracked(configuration: Configuration) -> dict[str, Any]:
     precision = Precision(configuration.precision)
     method = METHODS[recipe.method.type]
     row = random_row(configuration)
-    sizes = torch.diff(row.boundaries).tolist()
+    prompt = recipe.method.prompt_tuning
+    virtual = prompt.virtual_tokens if prompt else 0
+    sizes = [size + virtual for size in torch.diff(row.boundaries).tolist()]
     # On meta first: PEFT moves what it adds to where the base is, and fake tensors cannot be moved.
     model: Any = method.apply(_base(configuration, method.load_dtype(precision)), recipe).train()
     if configuration.activation_checkpointing:
