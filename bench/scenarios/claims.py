@@ -88,9 +88,8 @@ def of_column(scenario: Scenario, column: str, found: Found) -> list[Result]:
 
 def of_parity(scenario: Scenario, strategy: str, found: Found) -> float | None:
     """The largest difference of a step's loss between DataParallel and a strategy."""
-    plain, *others = parity(scenario)
-    first = found.get(plain.name)
-    shared = next((found.get(run.name) for run in others if run.strategy == strategy), None)
+    runs = {run.strategy: found.get(run.name) for run in parity(scenario)}
+    first, shared = runs.get("DataParallel"), runs.get(strategy)
     if not first or not shared:
         return None
     return max(abs(a - b) for a, b in zip(first.losses, shared.losses, strict=True))

@@ -59,6 +59,9 @@ class Scenario:
     second: str | None = "DoRA"
     """The column that is measured with every seed, as LoRA is; None where another scenario of the
     same row is."""
+    strategies: bool = True
+    """Whether the strategies are tried on it; False where they are on another scenario of the same
+    row."""
 
 
 ADAPTING = "adapting a pretrained LLM to a task or domain"
@@ -100,6 +103,7 @@ SCENARIOS = (
         steps=9,
         rates=_SMOLLM2_RATES,
         second=None,
+        strategies=False,
     ),
     Scenario(
         name="text-classification",
@@ -141,6 +145,7 @@ SCENARIOS = (
         steps=16,
         rates=_SMOLLM2_RATES,
         second="QLoRA",
+        strategies=False,
     ),
     Scenario(
         name="translation",
@@ -152,6 +157,7 @@ SCENARIOS = (
         steps=20,
         rates=_SMOLLM2_RATES,
         second=None,
+        strategies=False,
     ),
     Scenario(
         name="music",
@@ -198,11 +204,14 @@ def quality(scenario: Scenario) -> list[Run]:
 
 
 def parity(scenario: Scenario) -> list[Run]:
-    """LoRA in two processes, under DataParallel and under each strategy.
+    """LoRA in two processes, under DataParallel and under each strategy; none where they are tried
+    on another scenario.
 
     Not one process against two: what dropout takes away depends on the process, and the dropout of
     an encoder itself cannot be switched off by a job.
     """
+    if not scenario.strategies:
+        return []
     plain = Run(scenario.name, "LoRA", processes=2, steps=PARITY_STEPS, tokens=PARITY_TOKENS)
     return [plain, *(replace(plain, strategy=strategy) for strategy in STRATEGIES.values())]
 

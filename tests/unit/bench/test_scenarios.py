@@ -22,6 +22,7 @@ from bench.scenarios.table import (
     COLUMNS,
     PARITY_STEPS,
     SCENARIOS,
+    STRATEGIES,
     Run,
     Scenario,
     all_runs,
@@ -147,6 +148,12 @@ def test_lora_and_one_more_method_of_a_row_have_three_seeds() -> None:
             if scenario.row == row
         ]
         assert any(sorted(each.values())[-2:] == [3, 3] and each["LoRA"] == 3 for each in counts)
+
+
+def test_every_strategy_is_tried_in_every_row() -> None:
+    for row in {each.row for each in SCENARIOS}:
+        tried = {run.strategy for each in SCENARIOS if each.row == row for run in parity(each)}
+        assert tried == {"DataParallel", *STRATEGIES.values()}
 
 
 @pytest.mark.parametrize(
