@@ -22,6 +22,8 @@ CLUSTER_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2
 IMAGE_PACKAGES := buildah skopeo mmdebstrap
 # What the trainer's image has too.
 TRAINER_PACKAGES := libjemalloc2
+# That the trainer's tests look at reports with.
+BROWSER_PACKAGES := chromium-headless-shell
 # Tests at a time; each of the trainer's takes up to 2 GB.
 TEST_PROCESSES ?= 2
 CODE := operator trainer_image tests bench dev dev/cluster/devcluster dev/cluster/images
@@ -43,6 +45,10 @@ all: lint test ## Check everything
 .PHONY: packages
 packages: ## Install the Debian packages of the development cluster and of the trainer (root, apt)
 	@dev/packages $(if $(filter dev,$(CLUSTER)),$(CLUSTER_PACKAGES) $(IMAGE_PACKAGES) $(TRAINER_PACKAGES),$(if $(filter external,$(CLUSTER)),$(IMAGE_PACKAGES)))
+
+.PHONY: browser
+browser: packages
+	@dev/packages $(BROWSER_PACKAGES)
 
 .PHONY: venv
 venv: $(VENV)/complete ## Make .venv from the locked requirements
@@ -101,7 +107,7 @@ layers: packages venv ## Build the images that changed, for a cluster that is ye
 	@$(PYTHON) dev/cluster/images --build-only
 
 .PHONY: tools
-tools: packages ## Make .venv, the cluster's programs and the images' layers: what computes beside what waits
+tools: packages browser ## Make .venv, the cluster's programs and the images' layers: what computes beside what waits
 	@$(MAKE) --no-print-directory --jobs=3 venv $(if $(filter dev,$(CLUSTER)),programs layers)
 
 .PHONY: test
@@ -119,7 +125,7 @@ test-unit: venv ## Run the tests that need neither a cluster nor torch's minutes
 .PHONY: test-trainer
 # Of each process: several run at a time, and their models are tiny.
 test-trainer: export OMP_NUM_THREADS ?= 1
-test-trainer: packages venv ## Run the trainer's tests: real training on the CPU
+test-trainer: packages browser venv ## Run the trainer's tests: real training on the CPU
 	$(PYTHON) -m pytest tests/trainer --numprocesses=$(TEST_PROCESSES) --dist=worksteal $(PYTEST_ARGUMENTS)
 
 .PHONY: test-gpu

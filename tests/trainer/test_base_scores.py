@@ -134,6 +134,9 @@ def test_a_quantized_job_is_compared_with_the_base_that_is_served(
     assert f"{curve[0]:.4f}" != base_of(completion)["Loss"]  # the curve is of what is trained
     assert sorted(curve) == [0, 3]
     assert 0 < completion["divergence"] < 0.1
+    # What is not served writes none of the answers that the report shows.
+    (of_start,) = kept(tmp_path) - kept(earlier)
+    assert json.loads((tmp_path / "base-scores" / of_start).read_bytes())["answers"] == []
 
 
 def test_without_room_for_what_is_served_the_quantized_model_is_compared(

@@ -121,6 +121,7 @@ def test_activations_are_what_autograd_saves(
     predicted = (
         (TOKENS + virtual) * (architecture.layers * expected.layer + expected.around)
         + SUPERVISED * expected.target
+        + expected.head
         + 2 * bf16 * count(its_recipe, architecture).cast
     )
     saved = _saved(_model(model_type, its_recipe, dtype), dtype)

@@ -28,3 +28,21 @@ HEADS = {
 
 OTHER_HEADS = tuple(task for task, head in HEADS.items() if head is not Head.CAUSAL_LM)
 """Tasks whose model does not go on with a text."""
+
+POSITIONS_AT_ONCE = 256
+"""Whose logits are there at a time. On a processor, with SmolLM2's vocabulary, all at once take 1.5
+to 1.8 times as long, and 64 at a time 1.3 to 1.4 times."""
+
+_PLAIN = frozenset(
+    {"gemma", "gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3"}
+)
+
+
+def is_plain(model_type: str, *, capped: bool) -> bool:
+    """Whether a model's logits are what its language-model head gives, with nothing after it. Of
+    any other, all logits are there at once.
+
+    Args:
+        capped: whether they go through tanh.
+    """
+    return model_type in _PLAIN and not capped

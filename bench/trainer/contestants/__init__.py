@@ -25,12 +25,14 @@ CONTESTANTS = {
     "trl_compiled": Contestant("TRL SFTTrainer, packing and torch.compile"),
     "packed": Contestant("the loop with no more than rows and attention per document"),
     "supervised": Contestant("the same, and supervised positions only to the head"),
+    "parts": Contestant("the same, and the loss in parts"),
 }
 
 LADDER = {
     "guide": "padded batches of four",
     "packed": "conversations end to end, attention per document",
     "supervised": "only supervised positions reach the head",
+    "parts": "the logits of 256 positions at a time",
     "loop": "jemalloc",
     "ours": "this trainer: checkpoints, progress, a stop at any step",
 }

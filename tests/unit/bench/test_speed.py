@@ -38,15 +38,16 @@ def test_bounds_are_told_as_reached_or_missed() -> None:
 
 
 def test_each_rung_of_the_ladder_is_told_beside_the_one_before() -> None:
-    runs = {name: [measured(name, 32 / 2**i, 1 << 30)] for i, name in enumerate(LADDER)}
+    runs = {name: [measured(name, 64 / 2**i, 1 << 30)] for i, name in enumerate(LADDER)}
     rungs = [line for line in table(runs, []).splitlines() if line.endswith("| 1.00 |")]
-    assert [line.split("|")[2].strip() for line in rungs] == ["1.00"] + ["2.00"] * 4
+    assert [line.split("|")[2].strip() for line in rungs] == ["1.00"] + ["2.00"] * 5
     assert [line.split("|")[3].strip() for line in rungs] == [
         "1.00",
         "2.00",
         "4.00",
         "8.00",
         "16.00",
+        "32.00",
     ]
 
 

@@ -32,13 +32,17 @@ class BaseScores:
         quantization: QuantizationType,
         wanted: Collection[Metric],
         measure: Callable[[], ScoresOfModel],
+        *,
+        answers: bool = True,
     ) -> ScoresOfModel:
         """Read, or measured and kept; all processes call it.
 
         Args:
             quantization: of the model that `measure` measures.
+            answers: whether it has the model write what the report shows.
         """
-        path = self.folder / f"{self._digest(quantization, wanted)}.json"
+        shown = self.origin.recipe.evaluation.shown_examples if answers else 0
+        path = self.folder / f"{self._digest(quantization, wanted, shown)}.json"
         kept = _read(path) if self.world.leads else None
         if self.world.maximum([float(kept is not None)])[0]:
             log.info("the scores of the model at the start are kept from before")
@@ -49,7 +53,9 @@ class BaseScores:
             write_durably(path, measured.model_dump_json().encode())
         return measured
 
-    def _digest(self, quantization: QuantizationType, wanted: Collection[Metric]) -> str:
+    def _digest(
+        self, quantization: QuantizationType, wanted: Collection[Metric], shown: int
+    ) -> str:
         recipe = self.origin.recipe
         evaluation = recipe.evaluation
         settings = (
@@ -58,7 +64,7 @@ class BaseScores:
             list(wanted),
             evaluation.max_new_tokens,
             evaluation.generated_examples,
-            evaluation.shown_examples,
+            shown,
             # The data as it was given has the answers that are right as well.
             self.dataset.digest,
         )

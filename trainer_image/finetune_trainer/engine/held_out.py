@@ -50,7 +50,13 @@ class HeldOut:
         quantization = self.recipe.quantization.type
         wanted = (Metric.LOSS,) if self.served else self.recipe.evaluation.metrics
         self._say(0, None)
-        found = self.base_scores.of(quantization, wanted, lambda: self._scores(model, wanted))
+        whole = self.served is None
+        found = self.base_scores.of(
+            quantization,
+            wanted,
+            lambda: self._scores(model, wanted, answers=whole),
+            answers=whole,
+        )
         self._tell(0, np.array(found.metrics[Metric.LOSS].rows), on_curve=on_curve)
         return found
 
@@ -130,12 +136,14 @@ class HeldOut:
     def _score(self, model: torch.nn.Module, wanted: Collection[Metric]) -> dict[Metric, Rows]:
         return objective_of(self.recipe).measure(model, self._examples, wanted, self.judge)
 
-    def _scores(self, model: torch.nn.Module, wanted: Collection[Metric]) -> ScoresOfModel:
-        """With the answers that the report shows."""
-        found = self._score(model, wanted)
+    def _scores(
+        self, model: torch.nn.Module, wanted: Collection[Metric], *, answers: bool = True
+    ) -> ScoresOfModel:
+        """With the answers that the report shows, where wanted."""
+        found, objective = self._score(model, wanted), objective_of(self.recipe)
         return ScoresOfModel(
             metrics={metric: Scores(rows=rows.tolist()) for metric, rows in found.items()},
-            answers=objective_of(self.recipe).answers(model, self._examples, self.judge),
+            answers=objective.answers(model, self._examples, self.judge) if answers else [],
         )
 
     def _tell(self, step: int, losses: Rows, *, on_curve: bool) -> None:

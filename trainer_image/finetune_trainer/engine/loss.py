@@ -1,20 +1,30 @@
 """The loss of a row: the same code trains and evaluates."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy, kl_div
 
+from finetune_trainer.engine import cross_entropy as in_parts
 from finetune_trainer.engine.rows import Row
+from finetune_trainer.heads import is_plain
 
 
 def summed_loss(model: torch.nn.Module, row: Row) -> torch.Tensor:
     """Sum of the cross-entropies (nats) of the supervised tokens of a row, FP32."""
+    if head := _plain_head(model):
+        with _scoring(head, row.targets, in_parts.summed):
+            return _said(model, row)
     return cross_entropy(_logits(model, row), row.targets, reduction="sum")
 
 
 def token_losses(model: torch.nn.Module, row: Row) -> torch.Tensor:
     """The cross-entropy of each supervised token of a row, FP32, in their order."""
+    if head := _plain_head(model):
+        with _scoring(head, row.targets, in_parts.each):
+            return _said(model, row)
     return cross_entropy(_logits(model, row), row.targets, reduction="none")
 
 
@@ -25,9 +35,14 @@ def divergences(one: torch.nn.Module, other: torch.nn.Module, row: Row) -> torch
 
 
 def _logits(model: torch.nn.Module, row: Row) -> torch.Tensor:
-    """What the model says before each supervised token.
+    """What the model says before each supervised token."""
+    return _said(model, row)[0].float()
 
-    Only their positions reach the language-model head, which costs more than a layer where the
+
+def _said(model: torch.nn.Module, row: Row) -> torch.Tensor:
+    """What the head gives.
+
+    Only the positions before supervised tokens reach it: it costs more than a layer where the
     vocabulary is large.
     """
     arguments: dict[str, Any] = {
@@ -40,5 +55,42 @@ def _logits(model: torch.nn.Module, row: Row) -> torch.Tensor:
         "use_cache": False,
         "logits_to_keep": row.predictors,
     }
-    logits: torch.Tensor = model(**arguments).logits[0]
-    return logits.float()
+    said: torch.Tensor = model(**arguments).logits
+    return said
+
+
+def _plain_head(model: Any) -> torch.nn.Linear | None:
+    """The head, where it is a linear module and the model's logits are what it gives."""
+    bare = getattr(model, "module", model)  # of DistributedDataParallel and DeepSpeed
+    config = bare.config
+    capped = bool(getattr(config, "final_logit_softcapping", None))
+    head = bare.get_output_embeddings()
+    plain = is_plain(config.model_type, capped=capped)
+    if plain and type(head) is torch.nn.Linear and getattr(head, "bias", None) is None:
+        return head
+    return None
+
+
+Score = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.dtype], torch.Tensor]
+
+
+@contextmanager
+def _scoring(head: torch.nn.Linear, targets: torch.Tensor, score: Score) -> Iterator[None]:
+    """Let the head give a loss instead of logits, where it is called, as the module that it is:
+    what shares its weight out among processes brings it together for the call."""
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        kind = hidden.device.type
+        in_autocast = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if in_autocast else head.weight.dtype
+        return score(hidden[0], head.weight, targets, dtype)
+
+    before = head.__dict__.get("forward")
+    head.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        if before is None:
+            del head.__dict__["forward"]
+        else:
+            head.__dict__["forward"] = before

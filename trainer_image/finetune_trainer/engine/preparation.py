@@ -19,7 +19,7 @@ from finetune_trainer.workspace import Workspace, locate
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Preparation:
     """What a run reads before it loads the model."""
 
     base: BaseModel
@@ -35,7 +35,7 @@ class Prepared:
         return [path for path in (self.base.path, self.adapter) if path]
 
 
-def prepare(recipe: Recipe, workspace: Workspace, world: World) -> Prepared:
+def prepare(recipe: Recipe, workspace: Workspace, world: World) -> Preparation:
     """Data, layout and plan, on every process.
 
     Raises:
@@ -57,7 +57,7 @@ def prepare(recipe: Recipe, workspace: Workspace, world: World) -> Prepared:
         lay_out=TASKS[recipe.task].lay_out,
         mixture=dataset.mixture,
     )
-    return Prepared(base, dataset, layout, plan, _adapter(base, recipe, workspace))
+    return Preparation(base, dataset, layout, plan, _adapter(base, recipe, workspace))
 
 
 def _adapter(base: BaseModel, recipe: Recipe, workspace: Workspace) -> Path | None:

@@ -15,7 +15,7 @@ from finetune_trainer.engine.held_out import HeldOut, summary
 from finetune_trainer.engine.loading import load_model, published_dtype
 from finetune_trainer.engine.origin import Origin
 from finetune_trainer.engine.precision import autocast, resolve
-from finetune_trainer.engine.preparation import Prepared, prepare
+from finetune_trainer.engine.preparation import Preparation, prepare
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.references import References
 from finetune_trainer.engine.selection import Selection, is_due, is_over
@@ -152,7 +152,7 @@ def run(
 
 def _load_first(
     recipe: Recipe,
-    prepared: Prepared,
+    prepared: Preparation,
     precision: Precision,
     sharding: Sharding,
     device: torch.device,
@@ -196,12 +196,12 @@ def _served(recipe: Recipe, base: BaseModel, sharding: Sharding) -> BaseModel | 
 
 
 def _referenced(
-    prepared: Prepared,
+    prepared: Preparation,
     model: torch.nn.Module,
     origin: Origin,
     workspace: Workspace,
     judge: Judge,
-) -> Prepared:
+) -> Preparation:
     """What an objective needs to know of the model that training starts from, if it does."""
     objective = objective_of(origin.recipe)
     if not isinstance(objective, ReferencedObjective):
@@ -243,7 +243,7 @@ def _best(selection: Selection | None, recipe: Recipe) -> Best | None:
     return Best(step=selection.step, metric=metric, value=f"{selection.value:.4f}")
 
 
-def _first_state(recipe: Recipe, prepared: Prepared, precision: Precision) -> CheckpointState:
+def _first_state(recipe: Recipe, prepared: Preparation, precision: Precision) -> CheckpointState:
     return CheckpointState(
         attempt=1,
         step=0,

@@ -28,7 +28,10 @@ class Kept:
     around: int
     """Bytes of a token before the first and after the last layer."""
     target: int
-    """Bytes of a supervised token: its log-probabilities, and what is needed to get there."""
+    """Bytes of a supervised token: the gradient of what goes into the head, where the loss is taken
+    in parts; else its log-probabilities, and what is needed to get there."""
+    head: int
+    """Bytes of the head, however many tokens there are: the gradient of its weight."""
     boundary: int
     """Bytes of a token between two layers: all that activation checkpointing keeps."""
 
@@ -54,10 +57,17 @@ def kept(recipe: Recipe, architecture: Architecture, *, bf16: bool) -> Kept:
     # Nothing before the first adapter needs a gradient; a prompt does.
     needless = 0 if full or recipe.method.type is MethodType.PROMPT_TUNING else norm
     rotary = 2 * architecture.head_size * (4 if full else size)
-    logits = 4 * architecture.vocabulary + 16 + size * hidden * full
-    if architecture.soft_capped:
-        logits += size * architecture.vocabulary
-    return Kept(layer, final - needless + rotary + 8 * full, logits, boundary)
+    target, head = _of_the_loss(architecture, size, full=full)
+    return Kept(layer, final - needless + rotary + 8 * full, target, head, boundary)
+
+
+def _of_the_loss(architecture: Architecture, size: int, *, full: bool) -> tuple[int, int]:
+    """Bytes of a supervised token, and of the head."""
+    hidden, vocabulary = architecture.hidden, architecture.vocabulary
+    if architecture.plain_head:
+        return size * hidden, 4 * vocabulary * hidden * full
+    capped = size * vocabulary * architecture.soft_capped
+    return 4 * vocabulary + 16 + size * hidden * full + capped, 0
 
 
 def _norms(architecture: Architecture, size: int, *, full: bool) -> int:

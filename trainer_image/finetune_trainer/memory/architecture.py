@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from finetune_trainer.heads import is_plain
+
 
 class Role(StrEnum):
     """What a linear module does in its layer, which decides what is kept of it."""
@@ -78,6 +80,11 @@ class Architecture:
     """Tokens of the longest sequence."""
     soft_capped: bool = False
     """Logits go through tanh (Gemma 2), whose result is kept."""
+
+    @property
+    def plain_head(self) -> bool:
+        """Whether its loss is taken in parts."""
+        return is_plain(self.model_type, capped=self.soft_capped)
 
     @property
     def queries(self) -> int:

@@ -10,6 +10,7 @@ their own.
 import math
 from dataclasses import dataclass, fields
 
+from finetune_trainer.heads import POSITIONS_AT_ONCE
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.layout import Allocator, Layout, Machine
@@ -143,12 +144,12 @@ def estimate(
     cast = 2 * of_method.cast if bf16 else 0
     logits, loss_buffers = 0, 0
     if architecture.generates:
-        logits = load.supervised * kept.target
-        loss_buffers = (LOSS_COPIES - 1) * 4 * load.supervised * architecture.vocabulary
+        logits = load.supervised * kept.target + kept.head
+        loss_buffers = _loss_buffers(architecture, load.supervised, bf16=bf16, full=full)
     activating = keeping + tokens * kept.around + cast
-    # The logits are gone when the layers begin.
-    working = max(loss_buffers, _backward(recipe, architecture, tokens, bf16=bf16) + held.gathering)
-    working = max(working, held.updating - activating - logits)
+    # What is kept of the loss is gone when the layers begin.
+    flowing = _backward(recipe, architecture, tokens, bf16=bf16) + held.gathering - logits
+    working = max(loss_buffers, flowing, held.updating - activating - logits)
     passing = activating + logits + working
     deepspeed = DEEPSPEED if layout.strategy.stage and not machine.gpu else 0
     return Estimate(
@@ -189,6 +190,17 @@ def _virtual(recipe: Recipe) -> int:
     """Tokens before each document."""
     prompt = recipe.method.prompt_tuning
     return prompt.virtual_tokens if prompt else 0
+
+
+def _loss_buffers(architecture: Architecture, supervised: int, *, bf16: bool, full: bool) -> int:
+    """What comes and goes in the loss, where most of it is there."""
+    vocabulary = architecture.vocabulary
+    if not architecture.plain_head:
+        return (LOSS_COPIES - 1) * 4 * supervised * vocabulary
+    # Logits in FP32, and in BF16 what they come from and what their gradient becomes; and the
+    # head's weight in it, where that is held in FP32.
+    at_once = min(supervised, POSITIONS_AT_ONCE) * vocabulary * (6 if bf16 else 4)
+    return at_once + 2 * vocabulary * architecture.hidden * (bf16 and full)
 
 
 def _backward(recipe: Recipe, architecture: Architecture, tokens: int, *, bf16: bool) -> int:

@@ -124,7 +124,9 @@ def _prompt_tuning(method: Method, architecture: Architecture) -> Trained:
 
 def _full(method: Method, architecture: Architecture) -> Trained:
     cast = architecture.layers * architecture.layer_weights
-    head = architecture.vocabulary * architecture.hidden if architecture.generates else 0
+    # The head's is needed no more once its loss is taken in parts.
+    keeps_head = architecture.generates and not architecture.plain_head
+    head = architecture.vocabulary * architecture.hidden if keeps_head else 0
     embeddings = Tensors(1, architecture.vocabulary, architecture.hidden, embedding=True)
     matrices = [embeddings]
     if architecture.head:
