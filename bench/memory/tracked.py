@@ -24,8 +24,9 @@ from bench.trainer.versions import versions
 from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.precision import autocast
+from finetune_trainer.engine.rows import Row
 from finetune_trainer.methods import METHODS
-from finetune_trainer.recipe import Precision
+from finetune_trainer.recipe import Precision, Recipe
 
 STEPS = 2
 """The optimizer's states come with the first."""
@@ -62,9 +63,6 @@ def tracked(configuration: Configuration) -> dict[str, Any]:
     precision = Precision(configuration.precision)
     method = METHODS[recipe.method.type]
     row = random_row(configuration)
-    prompt = recipe.method.prompt_tuning
-    virtual = prompt.virtual_tokens if prompt else 0
-    sizes = [size + virtual for size in torch.diff(row.boundaries).tolist()]
     # On meta first: PEFT moves what it adds to where the base is, and fake tensors cannot be moved.
     model: Any = method.apply(_base(configuration, method.load_dtype(precision)), recipe).train()
     if configuration.activation_checkpointing:
@@ -76,7 +74,7 @@ def tracked(configuration: Configuration) -> dict[str, Any]:
         tracker = _Tracker()
         tracker.track_external(model, optimizer)
         # Also in backward passes, which compute activations again.
-        with tracker, _known(sizes):
+        with tracker, _known(recipe, row):
             for _ in range(STEPS):
                 for _ in range(configuration.passes):
                     tracker.reset_mod_stats()
@@ -97,9 +95,18 @@ def tracked(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _known(sizes: list[int]) -> AbstractContextManager[object]:
-    """Tell attention the documents' sizes: a fake tensor has no values to read."""
-    return mock.patch("torch.diff", lambda _: SimpleNamespace(tolist=lambda: sizes))
+def _known(recipe: Recipe, row: Row) -> AbstractContextManager[object]:
+    """Tell the documents' sizes, with a prompt before each or without: a fake tensor has no values
+    to read."""
+    given = torch.diff(row.boundaries).tolist()
+    prompt = recipe.method.prompt_tuning
+    prompted = [size + (prompt.virtual_tokens if prompt else 0) for size in given]
+
+    def diff(boundaries: torch.Tensor) -> SimpleNamespace:
+        sizes = given if boundaries is row.boundaries else prompted
+        return SimpleNamespace(tolist=lambda: sizes)
+
+    return mock.patch("torch.diff", diff)
 
 
 def _materialize(model: torch.nn.Module) -> None:

@@ -17,11 +17,11 @@ from tests.trainer.test_report import points, report
 # Its sandbox is not for root, and the page is ours.
 BROWSER = ["chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
 LOOK = """<script>
-const size = element => [element.getBoundingClientRect()].flatMap(each => [each.width, each.height]);
+const size = ({width, height}) => [width, height];
 document.body.dataset.seen = JSON.stringify({
   window: innerWidth,
   page: document.documentElement.scrollWidth,
-  charts: [...document.querySelectorAll("svg")].map(size),
+  charts: [...document.querySelectorAll("svg")].map(each => size(each.getBoundingClientRect())),
   asked: performance.getEntriesByType("resource").map(each => each.name),
   text: document.body.innerText,
 });
