@@ -63,6 +63,7 @@ def tracked(configuration: Configuration) -> dict[str, Any]:
     precision = Precision(configuration.precision)
     method = METHODS[recipe.method.type]
     row = random_row(configuration)
+    known = _known(recipe, row)
     # On meta first: PEFT moves what it adds to where the base is, and fake tensors cannot be moved.
     model: Any = method.apply(_base(configuration, method.load_dtype(precision)), recipe).train()
     if configuration.activation_checkpointing:
@@ -74,7 +75,7 @@ def tracked(configuration: Configuration) -> dict[str, Any]:
         tracker = _Tracker()
         tracker.track_external(model, optimizer)
         # Also in backward passes, which compute activations again.
-        with tracker, _known(recipe, row):
+        with tracker, known:
             for _ in range(STEPS):
                 for _ in range(configuration.passes):
                     tracker.reset_mod_stats()
