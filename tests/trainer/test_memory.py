@@ -8,12 +8,15 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
+from finetune_trainer.engine import footprint
 from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.rows import make_row
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.catalogue import Known, catalogue
+from finetune_trainer.memory.estimate import estimate
 from finetune_trainer.memory.families import architecture_from_config
+from finetune_trainer.memory.layout import Machine
 from finetune_trainer.memory.trained import count
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import MethodType, Recipe
@@ -126,6 +129,27 @@ def test_activations_are_what_autograd_saves(
     )
     saved = _saved(_model(model_type, its_recipe, dtype), dtype)
     assert predicted == pytest.approx(saved, rel=0.01)
+
+
+@pytest.mark.parametrize("method", MEMBERS)
+@pytest.mark.parametrize("model_type", ["llama", "phi3", "gemma2"])
+def test_what_stays_from_step_to_step_is_as_estimated(model_type: str, method: str) -> None:
+    its_recipe = _recipe(method)
+    model = _model(model_type, its_recipe, torch.float32)
+    trained = [each for each in model.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(trained)
+    document: Any = SimpleNamespace(
+        ids=np.arange(TOKENS) % 500, supervised=np.ones(TOKENS, dtype=bool)
+    )
+    torch.autograd.backward(summed_loss(model, make_row([document])))
+    optimizer.step()
+    found = footprint.held(model, optimizer)
+    architecture = architecture_from_config(_shape(model_type))
+    expected = estimate(its_recipe, architecture, Machine(gpu=True, bf16=False))
+    assert found.weights == pytest.approx(expected.weights + expected.adapter, rel=0.01)
+    assert found.gradients == sum(each.grad.nbytes for each in trained if each.grad is not None)
+    assert found.gradients == pytest.approx(expected.gradients, rel=0.01)
+    assert found.optimizer == pytest.approx(expected.optimizer, rel=0.01)
 
 
 def _saved(model: torch.nn.Module, dtype: torch.dtype) -> int:

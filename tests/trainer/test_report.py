@@ -2,13 +2,16 @@
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from finetune_trainer.manifest import Best, Evaluation, Leak, Leaks, Lengths
+from finetune_trainer.memory.estimate import Estimate
 from finetune_trainer.recipe import Metric
 from finetune_trainer.report.answers import AnswersOfBoth
+from finetune_trainer.report.memory import Held, Memory, section
 from finetune_trainer.report.metrics_log import MetricsLog, Point
 from finetune_trainer.report.page import Data, Report, render
 from finetune_trainer.report.scores import Scores, ScoresFile, ScoresOfBoth, gain, interval
@@ -56,7 +59,7 @@ def report(measured: list[Point], name: str = "tiny") -> Report:
         best=Best(step=8, metric="Loss", value="1.2400"),
         attempt=2,
         divergence=0.0321,
-        peak_bytes=2**31,
+        memory=Memory(2**31, Held(2**30, 2**20, 2**21), None),
     )
 
 
@@ -92,6 +95,24 @@ def test_the_page_is_whole_and_asks_for_nothing() -> None:
     ids = [each.get("id") for each in root.iter() if each.get("id")]
     assert len(ids) == len(set(ids))
     assert {each.removeprefix("#") for each in references} <= set(ids)
+
+
+def test_memory_is_told_by_part_beside_the_estimate() -> None:
+    """What is known of it: processes that share it out know only the sum."""
+    parts = dict.fromkeys((each.name for each in fields(Estimate)), 2**28)
+    memory = Memory(2**31, Held(2**30, 2**20, 2**21), Estimate(**parts))
+    shown = [" | ".join(row.itertext()) for row in ET.fromstring(section(memory)).iter("tr")]  # noqa: S314
+    assert shown == [
+        "part | estimated | taken | of it",
+        "weights | 512.0 MiB | 1.00 GiB | 200%",
+        "gradients | 256.0 MiB | 1.0 MiB | 0%",
+        "optimizer | 256.0 MiB | 2.0 MiB | 1%",
+        "activations, logits, buffers, framework, allocator | 1.25 GiB | 1021.0 MiB | 80%",
+        "together, at most | 2.25 GiB | 2.00 GiB | 89%",
+    ]
+    told = section(Memory(2**31, None, None))
+    assert "2.00 GiB" in told
+    assert "MiB" not in told
 
 
 def test_what_users_wrote_is_text() -> None:

@@ -3,11 +3,14 @@
 import logging
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import torch
+from torch.optim import Optimizer
 
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.data.plan import Plan
+from finetune_trainer.engine import footprint
 from finetune_trainer.engine.base_scores import BaseScores
 from finetune_trainer.engine.callbacks import Evaluations, Surroundings
 from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, CheckpointState
@@ -32,6 +35,7 @@ from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.adapters import load_adapter
 from finetune_trainer.objectives import ReferencedObjective, objective_of
 from finetune_trainer.recipe import Precision, QuantizationType, Recipe
+from finetune_trainer.report.memory import Memory
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.workspace import Workspace
 
@@ -62,6 +66,7 @@ def run(
         world, stop, reporter, checkpoints, attempt, MetricsLog(workspace.metrics)
     )
 
+    libraries = footprint.files_in_memory()
     prepared = prepare(recipe, workspace, world)
     plan = prepared.plan
     around.reporter.report(
@@ -131,6 +136,15 @@ def run(
     scores, distance = None, None
     if start:
         scores, distance = held_out.measure_end(model, start, step=end, on_curve=best is None)
+    memory = Memory(
+        peak=footprint.highest(world.device, libraries),
+        held=None
+        if sharding.stage
+        else footprint.held(model, cast("Optimizer", trainer.optimizer)),
+        estimate=footprint.estimated(
+            recipe, prepared.base, prepared.layout, precision, world.device
+        ),
+    )
     give_whole(model, trainer.model_wrapped, leads=world.leads)
     if not world.leads:
         return None
@@ -146,6 +160,7 @@ def run(
         scores=scores,
         divergence=distance,
         precision=precision,
+        memory=memory,
     )
     return write_output(model, prepared.base, result, workspace, fence)
 

@@ -27,6 +27,7 @@ from finetune_trainer.manifest import (
 )
 from finetune_trainer.methods import METHODS
 from finetune_trainer.recipe import Precision, Recipe
+from finetune_trainer.report.memory import Memory
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.scores import ScoresFile
 from finetune_trainer.workspace import Workspace, sync_directory, sync_tree
@@ -52,6 +53,7 @@ class Result:
     divergence: float | None
     """Of what is served from what was trained, where those differ."""
     precision: Precision
+    memory: Memory
 
 
 def already_complete(workspace: Workspace, recipe: Recipe) -> Trained | None:
@@ -100,6 +102,7 @@ def write_output(
         best=result.best,
         attempt=result.attempt,
         divergence=result.divergence,
+        memory=result.memory,
     )
     (folder / "README.md").write_text(model_card(recipe, result, method.kind), encoding="utf-8")
     if result.scores:

@@ -10,6 +10,7 @@ from finetune_trainer.gates import failures
 from finetune_trainer.manifest import Best, Evaluation, Leaks, Lengths
 from finetune_trainer.recipe import Metric, Recipe, method_name
 from finetune_trainer.report.charts import Line, chart
+from finetune_trainer.report.memory import Memory, gibibytes, section
 from finetune_trainer.report.metrics_log import Point
 from finetune_trainer.report.scores import Interval, ScoresFile, gain, interval
 
@@ -53,8 +54,7 @@ class Report:
     attempt: int
     divergence: float | None
     """Of what is served from what was trained, in nats a token, where those differ."""
-    peak_bytes: int
-    """Largest resident memory of the leading process; of the GPU where it computes there."""
+    memory: Memory
 
 
 def render(report: Report) -> str:
@@ -66,6 +66,7 @@ def render(report: Report) -> str:
         *_metrics(report),
         *_curves(report.points),
         *_answers(report.scores),
+        section(report.memory),
         _table("Data", _data(report)),
         _table("Training", _training(report)),
         "<section><h2>Recipe</h2><details><summary>Exactly what was run</summary><pre>"
@@ -95,7 +96,7 @@ def _summary(report: Report) -> str:
         tiles.insert(0, ("held-out loss", losses))
     if speeds := [point.tokens_per_second for point in report.points if point.tokens_per_second]:
         tiles.append(("tokens per second, median", f"{sorted(speeds)[len(speeds) // 2]:,.0f}"))
-    tiles.append(("peak memory", _gibibytes(report.peak_bytes)))
+    tiles.append(("peak memory", gibibytes(report.memory.peak)))
     shown = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in tiles
     )
@@ -269,7 +270,3 @@ def _table(title: str, rows: Sequence[tuple[str, str]]) -> str:
         for name, value in rows
     )
     return f"<section><h2>{escape(title)}</h2><table><tbody>{shown}</tbody></table></section>"
-
-
-def _gibibytes(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB"

@@ -1,14 +1,12 @@
 """report.html, from what is known when training has ended."""
 
 import logging
-import resource
 from pathlib import Path
-
-import torch
 
 from finetune_trainer.data.dataset import Dataset
 from finetune_trainer.manifest import Best, Evaluation
-from finetune_trainer.recipe import Device, Recipe
+from finetune_trainer.recipe import Recipe
+from finetune_trainer.report.memory import Memory
 from finetune_trainer.report.metrics_log import MetricsLog
 from finetune_trainer.report.page import NAME, Data, Report, render
 from finetune_trainer.report.scores import ScoresFile
@@ -29,6 +27,7 @@ def write_report(
     best: Best | None,
     attempt: int,
     divergence: float | None,
+    memory: Memory,
 ) -> None:
     """Write it into the artifact's folder, so that it is published as well."""
     report = Report(
@@ -42,7 +41,7 @@ def write_report(
         best=best,
         attempt=attempt,
         divergence=divergence,
-        peak_bytes=_peak_bytes(recipe.compute.device),
+        memory=memory,
     )
     try:
         page = render(report)
@@ -66,9 +65,3 @@ def _data(dataset: Dataset) -> Data:
         leaks=dataset.leaks,
         lengths=train.statistics(),
     )
-
-
-def _peak_bytes(device: Device) -> int:
-    if device is Device.GPU:
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
