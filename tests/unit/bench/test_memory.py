@@ -2,8 +2,10 @@
 processor, where it takes a quarter of an hour."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from bench.memory import page, tracked_page
@@ -32,6 +34,14 @@ MEASURED = {
 """MiB of the card, by configuration, of an earlier session of measuring: docs/gpu.md."""
 
 
+@pytest.fixture
+def _all_logits_at_once() -> Iterator[None]:
+    """As they were when GPUs were measured."""
+    with mock.patch("finetune_trainer.memory.architecture.is_plain", lambda *_, **__: False):
+        yield
+
+
+@pytest.mark.usefixtures("_all_logits_at_once")
 @pytest.mark.parametrize("name", MEASURED)
 def test_estimates_of_a_gpu(name: str) -> None:
     (configuration,) = (each for each in on_gpu() if each.name == name)
@@ -39,6 +49,7 @@ def test_estimates_of_a_gpu(name: str) -> None:
     assert holds(predict(configuration, supervised).total, MEASURED[name] << 20)
 
 
+@pytest.mark.usefixtures("_all_logits_at_once")
 def test_estimates_of_a_gpu_that_was_told_in_full() -> None:
     assert set(wrong(ON_GPUS)) == UNDER
 
@@ -73,6 +84,8 @@ def test_estimates_of_large_models() -> None:
     for configuration, run in runs.items():
         estimated = in_use(predict(configuration, run["supervised"]))
         assert tracks(estimated, run["peak"]), configuration.name
+        assert run["predicted"]["gradients"] == pytest.approx(run["parts"]["Gradient"], rel=0.01)
+        assert run["predicted"]["optimizer"] == pytest.approx(run["parts"]["Optstate"], rel=0.01)
 
 
 def test_the_page_of_large_models_is_of_these_counts() -> None:
