@@ -87,7 +87,9 @@ class _Summed(torch.autograd.Function):
                 total += losses.sum()
                 slopes = slopes.to(dtype)
                 torch.mm(slopes, head, out=of_hidden[part])
-                if of_weight is not None:
+                if of_weight is not None and of_weight.dtype is dtype:
+                    of_weight.addmm_(slopes.T, states)
+                elif of_weight is not None:
                     of_weight += slopes.T @ states
         ctx.save_for_backward(of_hidden, of_weight)
         ctx.dtype = hidden.dtype

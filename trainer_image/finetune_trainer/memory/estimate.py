@@ -197,10 +197,10 @@ def _loss_buffers(architecture: Architecture, supervised: int, *, bf16: bool, fu
     vocabulary = architecture.vocabulary
     if not architecture.plain_head:
         return (LOSS_COPIES - 1) * 4 * supervised * vocabulary
-    # Logits in FP32, and in BF16 what they come from and what their gradient becomes; and the
-    # head's weight in it, where that is held in FP32.
+    # Logits in FP32, and in BF16 what they come from and what their gradient becomes; and in it the
+    # head's weight and what is added to its gradient, where these are held in FP32.
     at_once = min(supervised, POSITIONS_AT_ONCE) * vocabulary * (6 if bf16 else 4)
-    return at_once + 2 * vocabulary * architecture.hidden * (bf16 and full)
+    return at_once + 4 * vocabulary * architecture.hidden * (bf16 and full)
 
 
 def _backward(recipe: Recipe, architecture: Architecture, tokens: int, *, bf16: bool) -> int:
