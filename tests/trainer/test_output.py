@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_trainer.data.examples import TokensExample
@@ -195,6 +196,22 @@ def test_diverged_run_says_so_and_saves_no_broken_weights(tiny_model: Path, tmp_
     assert ended.exit_code == ExitCode.DIVERGED, ended.log
     assert "training.learningRate" in ended.failure.message
     assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000004"]
+
+
+@pytest.mark.parametrize("held_out", [True, False], ids=["held out", "none held out"])
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path, held_out: bool) -> None:
+    model = write_model(tmp_path / "model")
+    path = model / "model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if "mlp.up_proj" in name)
+    tensors[name].view(-1)[0] = torch.nan
+    save_file(tensors, path, {"format": "pt"})
+    dataset = {"validationFraction": 0.25} if held_out else {}
+    workspace(tmp_path, model, dataset=dataset)
+    (ended,) = train(tmp_path)
+    assert ended.exit_code == ExitCode.CONFIGURATION_ERROR, ended.log
+    assert f"{name} of the model holds values that are no numbers" in ended.failure.message
+    assert not list((tmp_path / "checkpoints").glob("step-*"))
 
 
 def break_loss(step: int) -> None:

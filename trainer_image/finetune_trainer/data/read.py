@@ -152,6 +152,10 @@ def _objects(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, dict[str, 
                 f"{place}: not JSON: {error.msg} at column {error.colno}; "
                 "each line is one JSON object"
             ) from error
+        except RecursionError as error:
+            raise DataError(f"{place}: values are nested too deeply") from error
+        except ValueError as error:
+            raise DataError(f"{place}: a number has too many digits") from error
         if not isinstance(value, dict):
             raise DataError(f"{place}: not a JSON object; each line is one JSON object")
         yield place, value
@@ -161,8 +165,8 @@ def _detect(formats: Formats, place: str, value: dict[str, object]) -> DatasetFo
     found = formats.detect(set(value))
     if found is None:
         raise DataError(
-            f"{place}: the keys {', '.join(sorted(value)) or '(none)'} are of no known format, "
-            f"or of several; known are {formats.describe()}"
+            f"{place}: the keys {_shown(', '.join(sorted(value))) or '(none)'} are of no known"
+            f" format, or of several; known are {formats.describe()}"
         )
     return found
 
@@ -173,10 +177,15 @@ def _parse(model: type[Line], name: DatasetFormat, place: str, value: dict[str, 
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        what = ": ".join(part for part in (where, first["msg"]) if part)
+        what = _shown(": ".join(part for part in (where, first["msg"]) if part))
         said = f"{place}: not of format {name}: {what}"
         if name is DatasetFormat.COLUMNS and first["type"] == "missing":
             said += "; dataset.columns tells which key holds what"
         raise DataError(said) from error
     except ValueError as error:
-        raise DataError(f"{place}: not of format {name}: {error}") from error
+        raise DataError(f"{place}: not of format {name}: {_shown(str(error))}") from error
+
+
+def _shown(text: str) -> str:
+    """JSON can name half a character, which no message can hold."""
+    return text.encode(errors="backslashreplace").decode()

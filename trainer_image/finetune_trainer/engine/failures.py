@@ -1,4 +1,5 @@
-"""Foreign exceptions become ours in one table."""
+"""What an end means: foreign exceptions become ours in one table, and a loss that is no number has
+a cause."""
 
 import errno
 
@@ -6,6 +7,8 @@ import torch
 from torch import distributed
 
 from finetune_trainer.errors import (
+    ConfigurationError,
+    DivergedError,
     OutOfMemoryError,
     PeerLostError,
     TrainerError,
@@ -39,3 +42,24 @@ def translate(error: Exception) -> TrainerError | None:
             f"{text}"
         )
     return None
+
+
+def not_finite(model: torch.nn.Module, what: str) -> TrainerError:
+    """The error of a loss that is no number: of weights that are none, or of a training that ran
+    away.
+
+    Args:
+        what: which loss, and when.
+    """
+    for name, parameter in model.named_parameters():
+        frozen = not parameter.requires_grad and parameter.is_floating_point()
+        if frozen and not torch.isfinite(parameter).all():
+            # As the model's files call it, without what PEFT has put around it.
+            called = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+            return ConfigurationError(
+                f"{what}, because {called} of the model holds values that are no numbers: fetch the"
+                " model again, or choose another"
+            )
+    return DivergedError(
+        f"{what}: lower training.learningRate or raise training.warmupSteps, and check the data"
+    )

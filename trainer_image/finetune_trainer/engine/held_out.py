@@ -15,8 +15,8 @@ from finetune_trainer.data.dataset import Dataset
 from finetune_trainer.data.examples import Example
 from finetune_trainer.engine.base_scores import BaseScores
 from finetune_trainer.engine.callbacks import Surroundings
+from finetune_trainer.engine.failures import not_finite
 from finetune_trainer.engine.served import divergence, load_served
-from finetune_trainer.errors import DivergedError
 from finetune_trainer.evaluate import Judge
 from finetune_trainer.manifest import Evaluation, Leaks, Progress, Stage
 from finetune_trainer.methods import METHODS
@@ -114,15 +114,12 @@ class HeldOut:
         """What evaluations along the way are compared by.
 
         Raises:
-            DivergedError: it is not a number.
+            DivergedError, ConfigurationError: it is not a number.
         """
         metric = self.recipe.evaluation.best_metric
         found = value(metric, self._measure(model, step, [metric])[metric])
         if not math.isfinite(found):
-            raise DivergedError(
-                f"{metric} on held-out data became {found} at step {step}: lower "
-                "training.learningRate or raise training.warmupSteps, and check the data"
-            )
+            raise not_finite(model, f"{metric} on held-out data became {found} at step {step}")
         return found
 
     def _measure(
@@ -139,8 +136,15 @@ class HeldOut:
     def _scores(
         self, model: torch.nn.Module, wanted: Collection[Metric], *, answers: bool = True
     ) -> ScoresOfModel:
-        """With the answers that the report shows, where wanted."""
+        """With the answers that the report shows, where wanted.
+
+        Raises:
+            DivergedError, ConfigurationError: a score is not a number.
+        """
         found, objective = self._score(model, wanted), objective_of(self.recipe)
+        for metric, rows in found.items():
+            if not np.isfinite(rows).all():
+                raise not_finite(model, f"{metric} of a held-out example is no number")
         return ScoresOfModel(
             metrics={metric: Scores(rows=rows.tolist()) for metric, rows in found.items()},
             answers=objective.answers(model, self._examples, self.judge) if answers else [],

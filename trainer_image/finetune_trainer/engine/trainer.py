@@ -20,9 +20,9 @@ from finetune_trainer.engine import optimizers
 from finetune_trainer.engine import state as tensors
 from finetune_trainer.engine.callbacks import Agree, Evaluations, Report, Surroundings
 from finetune_trainer.engine.checkpoints import CheckpointState
+from finetune_trainer.engine.failures import not_finite
 from finetune_trainer.engine.sharding import Sharding
 from finetune_trainer.engine.world import World, keep_frozen_weights
-from finetune_trainer.errors import DivergedError
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.rates import set_rates
 from finetune_trainer.objectives import Row, StepObjective, objective_of
@@ -153,15 +153,15 @@ class PackedTrainer(Trainer):
     # What is said about it
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Raises DivergedError when the loss or the gradient is no longer a number."""
+        """Raises `not_finite` when the loss or the gradient is no longer a number."""
         if "loss" not in logs:
             return
         self.last_loss = logs["loss"]
         for what in ("loss", "grad_norm"):
             if not math.isfinite(logs.get(what, 0.0)):
-                raise DivergedError(
-                    f"{what} became {logs[what]} at step {self.state.global_step}: lower "
-                    "training.learningRate or raise training.warmupSteps, and check the data"
+                raise not_finite(
+                    self._trained_model,
+                    f"{what} became {logs[what]} at step {self.state.global_step}",
                 )
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 

@@ -20,6 +20,8 @@ class _Function(Strict):
             value = json.loads(arguments)
         except json.JSONDecodeError as error:
             raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+        except RecursionError as error:
+            raise ValueError("values are nested too deeply") from error
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
         return arguments
