@@ -145,7 +145,7 @@ def test_a_strategy_is_chosen_that_fits(tmp_path: Path) -> None:
     local = localize(read_job(job), gpus_here=4)
     chosen = [
         size(local, Machine(gpu=True, bf16=True, memory=memory << 30)).recipe.strategy
-        for memory in (40, 24, 16, 12)
+        for memory in (40, 24, 18, 12)
     ]
     assert chosen == ["DataParallel", "ZeRO1", "ZeRO2", "ZeRO3"]
 
