@@ -22,7 +22,7 @@ CLUSTER_PACKAGES := runc containernetworking-plugins iptables conntrack iproute2
 IMAGE_PACKAGES := buildah skopeo mmdebstrap
 # What the trainer's image has too.
 TRAINER_PACKAGES := libjemalloc2
-# That the trainer's tests look at reports with.
+# That the trainer's tests look at reports with; Chromium or Chrome will do.
 BROWSER_PACKAGES := chromium-headless-shell
 # Tests at a time; each of the trainer's takes up to 2 GB.
 TEST_PROCESSES ?= 2
@@ -47,8 +47,8 @@ packages: ## Install the Debian packages of the development cluster and of the t
 	@dev/packages $(if $(filter dev,$(CLUSTER)),$(CLUSTER_PACKAGES) $(IMAGE_PACKAGES) $(TRAINER_PACKAGES),$(if $(filter external,$(CLUSTER)),$(IMAGE_PACKAGES)))
 
 .PHONY: browser
-browser: packages
-	@dev/packages $(BROWSER_PACKAGES)
+browser: packages ## Install the browser that tests look at reports with, where there is none (root, apt)
+	@command -v chromium-headless-shell chromium google-chrome >/dev/null || dev/packages $(BROWSER_PACKAGES)
 
 .PHONY: venv
 venv: $(VENV)/complete ## Make .venv from the locked requirements

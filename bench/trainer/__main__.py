@@ -53,6 +53,7 @@ def main() -> int:
                     measured = _run(name, arguments, data, work)
                 except subprocess.CalledProcessError as error:
                     report.failed[name] = error.returncode
+                    report.write(arguments.json)
                     print(f"{name} ended with {error.returncode}, and is left out", file=sys.stderr)
                     continue
                 report.runs.setdefault(name, []).append(measured)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -13,9 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from finetune_trainer import heads
+from finetune_trainer.base_model import BaseModel
 from finetune_trainer.engine.attention import register_attention
+from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss, token_losses
 from finetune_trainer.engine.rows import Row, make_row
+from finetune_trainer.methods import METHODS
+from finetune_trainer.recipe import MethodType
+from tests.trainer.recipes import recipe
 
 VOCABULARY, HIDDEN, SUPERVISED = 600, 48, 20
 
@@ -28,7 +34,7 @@ def _several_parts() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("trained", ["all", "all but the head"])
-@pytest.mark.parametrize("model_type", sorted(heads._PLAIN))
+@pytest.mark.parametrize("model_type", sorted(heads.PLAIN))
 def test_gradients_are_those_of_all_logits(model_type: str, trained: str) -> None:
     model = model_of(model_type)
     model.get_output_embeddings().requires_grad_(trained == "all")
@@ -70,6 +76,15 @@ def test_not_all_logits_are_there_at_a_time(loss: Any) -> None:
     assert logits.positions == 7
 
 
+def test_a_model_that_is_loaded_and_adapted_has_its_loss_in_parts(tiny_model: Path) -> None:
+    base = BaseModel(tiny_model, AutoConfig.from_pretrained(tiny_model))
+    loaded = load_model(base, torch.float32, torch.device("cpu"))
+    model = METHODS[MethodType.LORA].apply(loaded, recipe())
+    with Logits(loaded.config.vocab_size, loaded.config.hidden_size) as logits:
+        torch.autograd.backward(summed_loss(model, row()))
+    assert logits.positions == 7
+
+
 def test_what_comes_after_the_head_is_not_passed_over() -> None:
     """Logits that are capped close to zero say the same of all words; those of the head do not."""
     blind = pytest.approx(SUPERVISED * math.log(VOCABULARY), rel=1e-5)
@@ -80,14 +95,16 @@ def test_what_comes_after_the_head_is_not_passed_over() -> None:
 class Logits(TorchDispatchMode):
     """Of how many positions there are logits at a time."""
 
-    positions = 0
+    def __init__(self, vocabulary: int = VOCABULARY, hidden: int = HIDDEN) -> None:
+        super().__init__()
+        self.vocabulary, self.hidden, self.positions = vocabulary, hidden, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
-        if isinstance(made, torch.Tensor) and made.shape[-1:] == (VOCABULARY,):
-            positions = made.numel() // VOCABULARY
+        if isinstance(made, torch.Tensor) and made.shape[-1:] == (self.vocabulary,):
+            positions = made.numel() // self.vocabulary
             # The weight of the head turned round is none.
-            self.positions = max(self.positions, positions if positions != HIDDEN else 0)
+            self.positions = max(self.positions, positions if positions != self.hidden else 0)
         return made
 
 

@@ -15,7 +15,8 @@ from finetune_trainer.report.page import render
 from tests.trainer.test_report import points, report
 
 # Its sandbox is not for root, and the page is ours.
-BROWSER = ["chromium-headless-shell", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 LOOK = """<script>
 const size = ({width, height}) => [width, height];
 document.body.dataset.seen = JSON.stringify({
@@ -51,9 +52,10 @@ def look(page: str, width: int, folder: Path) -> dict[str, Any]:
     """What a script in the page sees once it is drawn."""
     file = folder / "report.html"
     file.write_text(page.replace("</body>", f"{LOOK}</body>"), encoding="utf-8")
-    if shutil.which(BROWSER[0]) is None:
+    browser = next(filter(shutil.which, BROWSERS), None)
+    if browser is None:
         pytest.fail("make browser installs what this test looks at the report with")
-    command = [*BROWSER, f"--window-size={width},900", "--dump-dom", file.as_uri()]
+    command = [browser, *ARGUMENTS, f"--window-size={width},900", "--dump-dom", file.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     found = re.search('data-seen="([^"]*)"', done.stdout)
     assert found, done.stderr

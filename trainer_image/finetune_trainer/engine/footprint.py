@@ -1,17 +1,10 @@
 """What this process takes of its device's memory."""
 
-import json
 import resource
 from pathlib import Path
 
 import torch
 
-from finetune_trainer import allocator
-from finetune_trainer.base_model import BaseModel
-from finetune_trainer.memory.estimate import Estimate, estimate
-from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
-from finetune_trainer.memory.layout import Layout, Machine
-from finetune_trainer.recipe import Precision, Recipe
 from finetune_trainer.report.memory import Held
 
 
@@ -57,21 +50,3 @@ def held(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Held:
         gradients=sum(each.nbytes for each in model.parameters() if each.requires_grad),
         optimizer=sum(each.nbytes for each in states),
     )
-
-
-def estimated(
-    recipe: Recipe, base: BaseModel, layout: Layout, precision: Precision, device: torch.device
-) -> Estimate | None:
-    """What was to be expected of rows that are full; None where the architecture is not known."""
-    try:
-        architecture = architecture_from_config(
-            json.loads((base.path / "config.json").read_bytes())
-        )
-    except UnknownArchitectureError:
-        return None
-    machine = Machine(
-        gpu=device.type == "cuda",
-        bf16=precision is Precision.BF16,
-        jemalloc=allocator.installed() is not None,
-    )
-    return estimate(recipe, architecture, machine, layout)

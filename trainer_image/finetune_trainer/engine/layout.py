@@ -16,7 +16,9 @@ from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.engine.precision import resolve
 from finetune_trainer.engine.world import World
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.memory.architecture import Architecture
 from finetune_trainer.memory.choose import choose
+from finetune_trainer.memory.estimate import Estimate, estimate
 from finetune_trainer.memory.families import UnknownArchitectureError, architecture_from_config
 from finetune_trainer.memory.layout import Layout, Machine
 from finetune_trainer.memory.sizing import impossible
@@ -42,15 +44,10 @@ def lay_out(recipe: Recipe, base: BaseModel, world: World) -> Layout:
     )
     if recipe.compute.passes:
         return as_told
-    machine = Machine(
-        gpu=world.device.type == "cuda",
-        bf16=resolve(recipe.training.precision, world) is Precision.BF16,
-        memory=-int(world.maximum([-float(_memory(world))])[0]),
-        jemalloc=allocator.installed() is not None,
-    )
-    config = json.loads((base.path / "config.json").read_bytes())
+    memory = -int(world.maximum([-float(_memory(world))])[0])
+    machine = _machine(resolve(recipe.training.precision, world), world.device, memory)
     try:
-        architecture = architecture_from_config(config)
+        architecture = _architecture(base)
     except UnknownArchitectureError as error:
         log.info("one sequence at a time: %s", error)
         return as_told
@@ -65,6 +62,30 @@ def lay_out(recipe: Recipe, base: BaseModel, world: World) -> Layout:
         ", activations computed again" if layout.activation_checkpointing else "",
     )
     return layout
+
+
+def estimated(
+    recipe: Recipe, base: BaseModel, layout: Layout, precision: Precision, device: torch.device
+) -> Estimate | None:
+    """What was to be expected of rows that are full; None where the architecture is not known."""
+    try:
+        architecture = _architecture(base)
+    except UnknownArchitectureError:
+        return None
+    return estimate(recipe, architecture, _machine(precision, device), layout)
+
+
+def _architecture(base: BaseModel) -> Architecture:
+    return architecture_from_config(json.loads((base.path / "config.json").read_bytes()))
+
+
+def _machine(precision: Precision, device: torch.device, memory: int | None = None) -> Machine:
+    return Machine(
+        gpu=device.type == "cuda",
+        bf16=precision is Precision.BF16,
+        memory=memory,
+        jemalloc=allocator.installed() is not None,
+    )
 
 
 def _memory(world: World) -> int:

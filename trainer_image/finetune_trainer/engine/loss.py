@@ -65,10 +65,10 @@ def _plain_head(model: Any) -> torch.nn.Linear | None:
     config = bare.config
     capped = bool(getattr(config, "final_logit_softcapping", None))
     head = bare.get_output_embeddings()
-    plain = is_plain(config.model_type, capped=capped)
-    if plain and type(head) is torch.nn.Linear and getattr(head, "bias", None) is None:
-        return head
-    return None
+    plain = is_plain(config.model_type, capped=capped) and type(head) is torch.nn.Linear
+    # With a bias, or a forward of its own, it is more than its weight.
+    more = getattr(head, "bias", None) is not None or "forward" in vars(head)
+    return head if plain and not more else None
 
 
 Score = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.dtype], torch.Tensor]
@@ -85,12 +85,8 @@ def _scoring(head: torch.nn.Linear, targets: torch.Tensor, score: Score) -> Iter
         dtype = torch.get_autocast_dtype(kind) if in_autocast else head.weight.dtype
         return score(hidden[0], head.weight, targets, dtype)
 
-    before = head.__dict__.get("forward")
-    head.__dict__["forward"] = forward
+    vars(head)["forward"] = forward
     try:
         yield
     finally:
-        if before is None:
-            del head.__dict__["forward"]
-        else:
-            head.__dict__["forward"] = before
+        del vars(head)["forward"]

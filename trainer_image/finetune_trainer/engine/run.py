@@ -15,6 +15,7 @@ from finetune_trainer.engine.base_scores import BaseScores
 from finetune_trainer.engine.callbacks import Evaluations, Surroundings
 from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, CheckpointState
 from finetune_trainer.engine.held_out import HeldOut, summary
+from finetune_trainer.engine.layout import estimated
 from finetune_trainer.engine.loading import load_model, published_dtype
 from finetune_trainer.engine.origin import Origin
 from finetune_trainer.engine.precision import autocast, resolve
@@ -128,6 +129,7 @@ def run(
     if stop.requested:
         raise stop.preempted()
 
+    held = None if sharding.stage else footprint.held(model, cast("Optimizer", trainer.optimizer))
     end = trainer.state.global_step
     best = evaluations.selection
     if best and best.step != end:
@@ -138,12 +140,8 @@ def run(
         scores, distance = held_out.measure_end(model, start, step=end, on_curve=best is None)
     memory = Memory(
         peak=footprint.highest(world.device, libraries),
-        held=None
-        if sharding.stage
-        else footprint.held(model, cast("Optimizer", trainer.optimizer)),
-        estimate=footprint.estimated(
-            recipe, prepared.base, prepared.layout, precision, world.device
-        ),
+        held=held,
+        estimate=estimated(recipe, prepared.base, prepared.layout, precision, world.device),
     )
     give_whole(model, trainer.model_wrapped, leads=world.leads)
     if not world.leads:
