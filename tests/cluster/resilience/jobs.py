@@ -22,9 +22,9 @@ STEPS = 240
 INTERVAL = 20
 """Steps between checkpoints."""
 
-WIDE_VOCABULARY = 65536
-"""Tokens of the model that is small on disk and large in memory: its logits alone are a gigabyte
-for 4096 tokens."""
+WIDE = {"intermediate_size": 16384, "max_position_embeddings": 4096}
+"""The model that is small on disk and large in memory: a layer of it keeps four numbers for each of
+these columns of each token, which is a gigabyte for 4096 tokens."""
 
 LEARNS = {"hidden_size": 32, "initializer_range": 0.25}
 """With smaller weights its frozen head could say nothing with certainty, and learn nothing."""
@@ -43,7 +43,7 @@ class Sources:
 def push_sources(registry: str, folder: Path) -> Sources:
     """The same bytes each time, so that a second run pushes nothing."""
     write_model(folder / "model", **LEARNS)
-    write_model(folder / "wide-model", vocab_size=WIDE_VOCABULARY, max_position_embeddings=4096)
+    write_model(folder / "wide-model", **WIDE)
     (folder / "data").mkdir()
     lines = (json.dumps({"text": text(number)}) for number in range(400))
     (folder / "data/train.jsonl").write_text("\n".join(lines))
