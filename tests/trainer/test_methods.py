@@ -52,17 +52,18 @@ def disturb(model: torch.nn.Module) -> None:
                 value.add_(torch.randn_like(value), alpha=0.1)
 
 
+@pytest.mark.parametrize("kind", ["LoRA", "DoRA"])
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize(
     ("architecture", "quantization"),
     [("llama", "None"), ("phi3", "None"), ("qwen2", "None"), ("llama", "NF4"), ("qwen2", "NF4")],
 )
-def test_gradients_of_dora_are_those_of_peft(
-    tmp_path: Path, architecture: str, quantization: str, dropout: float
+def test_gradients_are_those_of_peft(
+    tmp_path: Path, architecture: str, quantization: str, dropout: float, kind: str
 ) -> None:
     path = write_model(tmp_path, architecture, hidden_size=64, intermediate_size=128)
     held = QuantizationType(quantization)
-    made = recipe(**method("DoRA", **LOW_RANK, dropout=dropout, rankStabilized=True))
+    made = recipe(**method(kind, **LOW_RANK, dropout=dropout, rankStabilized=True))
     ours = load(path, made, quantization=held)
     theirs: Any = get_peft_model(
         cast("PreTrainedModel", load_model(open_base_model(path, 128), torch.float32, CPU, held)),
@@ -72,7 +73,7 @@ def test_gradients_of_dora_are_those_of_peft(
             lora_alpha=8,
             lora_dropout=dropout,
             use_rslora=True,
-            use_dora=True,
+            use_dora=kind == "DoRA",
             target_modules="all-linear",
         ),
     )
@@ -86,7 +87,7 @@ def test_gradients_of_dora_are_those_of_peft(
         model.train()
         torch.manual_seed(11)
         found.append(gradients(model, [documents()]))
-    assert any("lora_magnitude_vector" in name for name in found[0])
+    assert any("lora_magnitude_vector" in name for name in found[0]) == (kind == "DoRA")
     assert distance(found[0], found[1]) <= 1e-5
 
 

@@ -34,6 +34,6 @@ LADDER = {
     "supervised": "only supervised positions reach the head",
     "parts": "the logits of 256 positions at a time",
     "loop": "jemalloc",
-    "ours": "this trainer: checkpoints, progress, a stop at any step",
+    "ours": "this trainer: the update added in place; checkpoints, progress, a stop at any step",
 }
 """Each has what the one before has, and one trick more."""

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from finetune_trainer.methods import low_rank
 from finetune_trainer.methods.adapters import Adapter
+from finetune_trainer.methods.fused_lora import FusedLinear
 from finetune_trainer.methods.loftq import restore_what_quantization_lost
 from finetune_trainer.recipe import Initialization, LoRA, Recipe
 
@@ -30,7 +31,11 @@ class LoRAMethod(Adapter):
     def config(self, model: torch.nn.Module, recipe: Recipe) -> PeftConfig:
         pissa = _lora(recipe).initialization is Initialization.PISSA
         start: Any = _PISSA if pissa else True
-        return LoraConfig(**low_rank.arguments(model, recipe), init_lora_weights=start)
+        config = LoraConfig(**low_rank.arguments(model, recipe), init_lora_weights=start)
+        if not getattr(model, "is_quantized", False):
+            # PEFT's documented way, public in all but name.
+            config._register_custom_module({torch.nn.Linear: FusedLinear})
+        return config
 
     def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
         adapted = super().apply(model, recipe)
