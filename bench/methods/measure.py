@@ -17,6 +17,7 @@ from bench.memory.measure import Watch, random_row, resident, write_model_apart
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.norms import fuse_norms
 from finetune_trainer.methods import METHODS
 
 CPU = torch.device("cpu")
@@ -78,6 +79,7 @@ def _contestant(order: Order, method: str, folder: Path) -> tuple[Any, torch.opt
     model: Any
     if order.library == "ours":
         model = METHODS[recipe.method.type].apply(loaded, recipe)
+        fuse_norms(model)
     else:
         settings = recipe.method.lora or recipe.method.dora
         if settings is None:

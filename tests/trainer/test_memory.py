@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from finetune_trainer.engine import footprint
 from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.norms import fuse_norms
 from finetune_trainer.engine.rows import make_row
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.catalogue import Known, catalogue
@@ -189,4 +190,6 @@ def _model(model_type: str, its_recipe: Recipe, dtype: torch.dtype) -> torch.nn.
     full = its_recipe.method.type is MethodType.FULL
     factory: Any = AutoModelForCausalLM
     model = factory.from_config(config, dtype=torch.float32 if full else dtype)
-    return METHODS[its_recipe.method.type].apply(model.requires_grad_(False), its_recipe).train()
+    applied = METHODS[its_recipe.method.type].apply(model.requires_grad_(False), its_recipe)
+    fuse_norms(applied)
+    return applied.train()

@@ -17,6 +17,7 @@ from finetune_trainer.engine.checkpoints import Checkpoint, Checkpoints, Checkpo
 from finetune_trainer.engine.held_out import HeldOut, summary
 from finetune_trainer.engine.layout import estimated
 from finetune_trainer.engine.loading import load_model, published_dtype
+from finetune_trainer.engine.norms import fuse_norms
 from finetune_trainer.engine.origin import Origin
 from finetune_trainer.engine.precision import autocast, resolve
 from finetune_trainer.engine.preparation import Preparation, prepare
@@ -195,7 +196,9 @@ def _apply(
 ) -> torch.nn.Module:
     method = METHODS[recipe.method.type]
     with sharding.loading(method.load_dtype(precision)):
-        return method.apply(loaded, recipe)
+        applied = method.apply(loaded, recipe)
+    fuse_norms(applied)
+    return applied
 
 
 def _served(recipe: Recipe, base: BaseModel, sharding: Sharding) -> BaseModel | None:
