@@ -14,6 +14,8 @@ from peft.tuners.lora.dora import DoraLinearLayer
 from peft.tuners.lora.variants import DoraLinearVariant
 from peft.utils.integrations import gather_params_ctx
 
+from finetune_trainer.methods.fused_lora import added, gradient_of_b
+
 _ROWS = 1024
 """Rows of the identity that a quantized weight is read by at a time."""
 
@@ -35,7 +37,7 @@ class FactoredDoRA(DoraLinearLayer):
         """Take ‖W‖² and, as the first magnitude, the norm of what the module starts from."""
         with gather_params_ctx(base_layer.parameters()), torch.no_grad():
             self.register_buffer("square", _row_squares(base_layer), persistent=False)
-            norm = self._norm(base_layer, lora_A, lora_B, scaling)
+            norm = self._square(base_layer, lora_A, lora_B, scaling).sqrt()
         self.weight = torch.nn.Parameter(norm, requires_grad=True)
 
     def forward(  # type: ignore[override]
@@ -56,67 +58,79 @@ class FactoredDoRA(DoraLinearLayer):
             result: what the base layer makes of the input before dropout.
             dropped: whether dropout has changed the input.
         """
+        a, b = lora_A.weight, lora_B.weight
         with torch.no_grad():
-            norm = self._norm(base_layer, lora_A.weight, lora_B.weight, scaling)
+            square = self._square(base_layer, a, b, scaling)
         # The norm is a constant to the gradient: DoRA, section 4.3.
-        factor = self.weight / norm
-        inner = lora_A(x)
         if dropped:
-            update = lora_B(inner) * scaling
+            factor = self.weight * square.rsqrt()
+            update = lora_B(lora_A(x)) * scaling
             added: torch.Tensor = (factor - 1) * _product(base_layer, x) + factor * update
             return result + added.to(result.dtype)
         bias = getattr(base_layer, "bias", None)
         row = result if bias is None else result - bias
-        made: torch.Tensor = _Turned.apply(row, inner, lora_B.weight, factor, scaling)  # type: ignore[no-untyped-call]
+        made: torch.Tensor = _Turned.apply(row, x, a, b, self.weight, square, scaling)  # type: ignore[no-untyped-call]
         return made if bias is None else made + bias
 
-    def _norm(
+    def _square(
         self,
         base_layer: Any,
         lora_A: torch.Tensor,  # noqa: N803
         lora_B: torch.Tensor,  # noqa: N803
         scaling: float,
     ) -> torch.Tensor:
-        inner = _product(base_layer, lora_A).T.float() + scaling / 2 * (
-            lora_B.float() @ (lora_A.float() @ lora_A.float().T)
-        )
-        square = self.square + 2 * scaling * (inner * lora_B).sum(dim=1)
+        """‖W + sBA‖² of each row."""
+        a, b = lora_A.float(), lora_B.float()
+        inner = torch.addmm(_rows(base_layer, lora_A).float(), b, a @ a.T, alpha=scaling / 2)
+        square = torch.add(self.square, torch.linalg.vecdot(inner, b), alpha=2 * scaling)
         # Rounding may leave a row that the update cancels a little below zero.
-        return square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()
+        return square.clamp_min_(torch.finfo(square.dtype).tiny)
 
 
 class _Turned(torch.autograd.Function):
-    """factor ⊙ (row + s·inner Bᵀ), keeping for the gradient its own output only, which the model
-    keeps anyway: plain operations would keep the sum as well, a tensor as large for each module."""
+    """magnitude / √square ⊙ (row + s·x Aᵀ Bᵀ), written over the row.
+
+    For the gradient it keeps its own output, which the model keeps anyway: plain operations would
+    keep the sum as well, a tensor as large for each module.
+    """
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch hands them over by position
         ctx: Any,
         row: torch.Tensor,
-        inner: torch.Tensor,
+        x: torch.Tensor,
+        a: torch.Tensor,
         b: torch.Tensor,
-        factor: torch.Tensor,
+        magnitude: torch.Tensor,
+        square: torch.Tensor,
         scaling: float,
     ) -> torch.Tensor:
-        flat, thin = row.flatten(0, -2), inner.flatten(0, -2)
-        turned = torch.addmm(flat, thin.to(row.dtype), b.to(row.dtype).T, alpha=scaling)
+        dtype = row.dtype  # that of products under autocast, where x comes in FP32
+        flat = x.flatten(0, -2).to(dtype)
+        thin = (flat @ a.to(dtype).T).mul_(scaling)
+        output = added(ctx, row, thin, b.to(dtype))
         # The factor stays FP32: rounded to bfloat16, most steps of a magnitude would be none.
-        output = turned.mul_(factor)
-        ctx.save_for_backward(thin, b, factor, output)
-        ctx.scaling, ctx.shapes = scaling, (row.shape, inner.shape)
-        return output.view(row.shape)
+        factor = magnitude * square.rsqrt()
+        output.mul_(factor)
+        ctx.save_for_backward(flat, thin, a, b, magnitude, factor, output)
+        ctx.scaling, ctx.x = scaling, (x.shape, x.dtype)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        thin, b, factor, output = ctx.saved_tensors
-        gradient = gradients[0].flatten(0, -2)
-        of_factor = (gradient * output).sum(dim=0, dtype=factor.dtype) / factor
-        of_row = (gradient * factor).to(gradient.dtype)
-        of_thin = ctx.scaling * (of_row @ b.to(of_row.dtype))
-        of_b = ctx.scaling * (of_row.T @ thin.to(of_row.dtype))
-        row, inner = ctx.shapes
-        of_inner = of_thin.view(inner).to(thin.dtype)
-        return of_row.view(row), of_inner, of_b.to(b.dtype), of_factor, None
+        flat, thin, a, b, magnitude, factor, output = ctx.saved_tensors
+        (gradient,) = gradients
+        product = gradient * output
+        of_magnitude = product.flatten(0, -2).sum(dim=0, dtype=factor.dtype) / magnitude
+        of_row = torch.mul(gradient, factor, out=product)
+        of_rows = of_row.flatten(0, -2)
+        of_thin = (of_rows @ b.to(flat.dtype)).mul_(ctx.scaling)
+        shape, dtype = ctx.x
+        of_x = None
+        if ctx.needs_input_grad[1]:
+            of_x = (of_thin @ a.to(flat.dtype)).view(shape).to(dtype)
+        of_a, of_b = of_thin.T @ flat, gradient_of_b(of_rows, thin)
+        return of_row, of_x, of_a.to(a.dtype), of_b.to(b.dtype), of_magnitude, None, None
 
 
 class FactoredVariant(DoraLinearVariant):
@@ -163,6 +177,14 @@ def _product(base_layer: Any, x: torch.Tensor) -> torch.Tensor:
     bias = getattr(base_layer, "bias", None)
     result: torch.Tensor = base_layer(x)
     return result if bias is None else result - bias
+
+
+def _rows(base_layer: Any, a: torch.Tensor) -> torch.Tensor:
+    """W Aᵀ, (rows of W, rank), by whatever the layer is."""
+    weight: torch.Tensor = base_layer.weight
+    if type(base_layer) is torch.nn.Linear and weight.dtype == a.dtype and weight.dim() == 2:
+        return weight @ a.T.contiguous()  # a third of the time of A Wᵀ on a processor
+    return _product(base_layer, a).T
 
 
 def _row_squares(base_layer: Any) -> torch.Tensor:
