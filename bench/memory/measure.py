@@ -21,6 +21,7 @@ from finetune_trainer.base_model import BaseModel
 from finetune_trainer.engine import run as _everything_a_run_imports  # noqa: F401
 from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
+from finetune_trainer.engine.norms import fuse_norms
 from finetune_trainer.engine.precision import autocast
 from finetune_trainer.engine.rows import Row, make_row
 from finetune_trainer.methods import METHODS
@@ -106,6 +107,7 @@ def measure(configuration: Configuration) -> dict[str, Any]:
         loaded = load_model(base, method.load_dtype(precision), device, recipe.quantization.type)
         in_files = sum(each.nbytes for each in loaded.parameters() if each.is_floating_point())
         model: Any = method.apply(loaded, recipe).train()
+        fuse_norms(model)
         if configuration.activation_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         after = resident()
