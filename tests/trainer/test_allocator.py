@@ -55,7 +55,7 @@ def taken(steps: str, **environment: str) -> int:
 
 def test_rows_of_other_lengths_do_not_pile_up() -> None:
     with_ours = taken(ROWS, **allocator.environment(Device.CPU))
-    assert with_ours < 0.85 * taken(ROWS), "the same steps in glibc's heap"
+    assert with_ours < 0.95 * taken(ROWS), "the same steps in glibc's heap"
 
 
 def test_small_blocks_are_cut_from_what_a_large_one_has_left() -> None:

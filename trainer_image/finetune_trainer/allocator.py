@@ -1,8 +1,8 @@
 """The allocator of processes that compute on a processor: jemalloc, where it is installed.
 
 A step takes and gives back hundreds of blocks whose sizes follow the rows, so that no two steps are
-alike. glibc keeps them in a heap that grows by what does not fit its gaps: in 40 steps it took 293
-MiB where jemalloc took 218 (tests/trainer/test_allocator.py), at the same speed or less.
+alike. glibc keeps them in a heap that grows by what does not fit its gaps: in 40 steps it took 259
+MiB where jemalloc took 219 (tests/trainer/test_allocator.py), at the same speed or less.
 """
 
 from ctypes.util import find_library
