@@ -65,8 +65,8 @@ class FactoredDoRA(DoraLinearLayer):
         if dropped:
             factor = self.weight * square.rsqrt()
             update = lora_B(lora_A(x)) * scaling
-            added: torch.Tensor = (factor - 1) * _product(base_layer, x) + factor * update
-            return result + added.to(result.dtype)
+            turned: torch.Tensor = (factor - 1) * _product(base_layer, x) + factor * update
+            return result + turned.to(result.dtype)
         bias = getattr(base_layer, "bias", None)
         row = result if bias is None else result - bias
         made: torch.Tensor = _Turned.apply(row, x, a, b, self.weight, square, scaling)  # type: ignore[no-untyped-call]

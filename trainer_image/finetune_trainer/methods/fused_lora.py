@@ -63,10 +63,8 @@ class _Added(torch.autograd.Function):
         return gradients[0], of_x, of_thin.T @ flat, gradient_of_b(gradient, thin), None
 
 
-def added(
-    ctx: Any, result: torch.Tensor, thin: torch.Tensor, b: torch.Tensor, scaling: float = 1.0
-) -> torch.Tensor:
-    """result + s·thin Bᵀ, in the memory of the result.
+def added(ctx: Any, result: torch.Tensor, thin: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """result + thin Bᵀ, in the memory of the result.
 
     Args:
         ctx: of the autograd function whose argument the result is.
@@ -76,8 +74,8 @@ def added(
     """
     rows = result.view(-1, result.shape[-1])
     if result._is_view():  # of a sum with a bias; autograd copies gradients of a view it follows
-        return torch.addmm(rows, thin, b.T, alpha=scaling).view(result.shape)
-    rows.addmm_(thin, b.T, alpha=scaling)
+        return torch.addmm(rows, thin, b.T).view(result.shape)
+    rows.addmm_(thin, b.T)
     ctx.mark_dirty(result)
     return result
 
