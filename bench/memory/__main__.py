@@ -20,10 +20,11 @@ from typing import Any
 from bench.memory import page, tracked_page
 from bench.memory.claim import holds, in_use, tracks
 from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_fake_tensors, on_gpu
-from finetune_trainer import allocator
+from finetune_trainer import allocator, threads
 from finetune_trainer.memory.estimate import Estimate, Load, estimate
 from finetune_trainer.memory.families import architecture_from_config
 from finetune_trainer.memory.layout import Layout, Machine
+from finetune_trainer.processors import usable
 from finetune_trainer.recipe import Device
 
 _MIB = 1 << 20
@@ -120,7 +121,8 @@ def line(configuration: Configuration, result: dict[str, Any], way: Way) -> str:
 def _measure(configuration: Configuration, way: Way) -> dict[str, Any]:
     """In a process of its own, so that nothing is left over from the one before."""
     command = [sys.executable, "-m", way.program, json.dumps(asdict(configuration))]
-    environment = dict(os.environ) | allocator.environment(Device(configuration.device))
+    device = Device(configuration.device)
+    environment = os.environ | threads.environment(usable()) | allocator.environment(device)
     made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     result: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
     return result

@@ -28,8 +28,10 @@ _CODE = (
     "metrics.py",
     "objectives",
     "tasks",
+    "threads.py",
 )
-"""Of the trainer: what can change a number. Serving, fetching, publishing and reports cannot."""
+"""Of the trainer: what can change a number, or how long it takes. Serving, fetching, publishing and
+reports cannot."""
 _LIBRARIES = ("torch", "transformers", "peft", "deepspeed", "bitsandbytes")
 _COMMITTED = ("bench", "examples", "operator", "trainer_image")
 

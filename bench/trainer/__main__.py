@@ -19,7 +19,8 @@ from bench.trainer.page import page
 from bench.trainer.report import Report, begun
 from bench.trainer.table import table
 from bench.trainer.versions import versions
-from finetune_trainer import allocator
+from finetune_trainer import allocator, threads
+from finetune_trainer.processors import usable
 from finetune_trainer.recipe import Device
 
 
@@ -102,8 +103,7 @@ def _run(name: str, arguments: argparse.Namespace, data: Path, work: Path) -> Me
         str(arguments.max_length),
     ]
     command += ["--row", str(arguments.row)]
-    own = allocator.environment(Device(arguments.device)) if CONTESTANTS[name].jemalloc else {}
-    return Measured.model_validate_json(_said(command, own))
+    return Measured.model_validate_json(_said(command, arguments, CONTESTANTS[name].launched))
 
 
 def _products(arguments: argparse.Namespace, ours: Measured) -> float:
@@ -111,15 +111,18 @@ def _products(arguments: argparse.Namespace, ours: Measured) -> float:
     supervised = round(arguments.row * (ours.supervised or 0) / ours.tokens)
     command = [sys.executable, "-m", "bench.trainer.products", str(arguments.model)]
     command += [str(arguments.row), str(supervised), arguments.precision, arguments.device]
-    seconds = float(_said(command, {}))
+    seconds = float(_said(command, arguments, launched=True))
     made: float = seconds * ours.tokens / arguments.row
     return made
 
 
-def _said(command: list[str], own: dict[str, str]) -> str:
+def _said(command: list[str], arguments: argparse.Namespace, launched: bool) -> str:
     """The last line that it prints, with all cores."""
-    threads = str(len(os.sched_getaffinity(0)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1", **own}
+    ours = threads.environment(usable())
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    environment |= {"OMP_NUM_THREADS": ours["OMP_NUM_THREADS"], "HF_HUB_OFFLINE": "1"}
+    if launched:
+        environment |= ours | allocator.environment(Device(arguments.device))
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.splitlines()[-1]
 

@@ -58,6 +58,12 @@ def mapped(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
+def told(pid: int) -> dict[str, str]:
+    """The environment that a process was started with."""
+    pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return dict(each.split("=", 1) for each in pairs if each)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,7 +74,9 @@ def test_sigterm_to_one_node_saves_and_ends_both(tiny_model: Path, tmp_path: Pat
     workspace(tmp_path, tiny_model, compute={"nodes": 2}, training={"maxSteps": 100_000})
     nodes = launch_two(tmp_path)
     until(tmp_path / "node-0.log", "step 3/", nodes)
-    assert all("/libjemalloc." in mapped(worker_of(node)) for node in nodes)
+    workers = [worker_of(node) for node in nodes]
+    assert all("/libjemalloc." in mapped(worker) for worker in workers)
+    assert all(told(worker)["GOMP_SPINCOUNT"] == "1000" for worker in workers)
     nodes[1].send_signal(signal.SIGTERM)
     assert [node.wait(TIMEOUT) for node in nodes] == [ExitCode.PREEMPTED] * 2
     messages = [json.loads((tmp_path / f"node-{rank}.json").read_text()) for rank in range(2)]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer import allocator
+from finetune_trainer import allocator, threads
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.errors import (
@@ -135,8 +135,8 @@ class _Workers:
     """SIGTERM has arrived."""
 
     def start(self, command: list[str]) -> None:
-        threads = max(1, usable() // self.compute.processes_per_node)
-        environments = _environments(self.compute, threads)
+        number_of_threads = max(1, usable() // self.compute.processes_per_node)
+        environments = _environments(self.compute, number_of_threads)
         for local_rank, environment in enumerate(environments):
             message = self.directory / f"{local_rank}.json"
             pid = os.posix_spawn(
@@ -223,15 +223,12 @@ class _Workers:
         self._send(number)
 
 
-def _environments(compute: Compute, threads: int) -> list[dict[str, str]]:
+def _environments(compute: Compute, number_of_threads: int) -> list[dict[str, str]]:
     """One environment for each process of this node."""
     # What the user has set in compute.podTemplate.env goes before.
     shared = {
-        # The libraries see the machine's processors, not the container's quota.
-        "OMP_NUM_THREADS": str(threads),
-        # Spinning threads cost ten times the work where others use the processors too.
-        "OMP_WAIT_POLICY": "PASSIVE",
         "HF_HUB_OFFLINE": "1",
+        **threads.environment(number_of_threads),
         **allocator.environment(compute.device),
     } | dict(os.environ)
     if compute.world_size == 1:

@@ -11,13 +11,14 @@ class Contestant:
     """One way of training."""
 
     title: str
-    jemalloc: bool = False
-    """Whether its process has the allocator that this trainer's launcher gives it on a CPU."""
+    launched: bool = False
+    """Whether its process has the allocator, and threads that wait, as this trainer's launcher sets
+    them on a CPU; the others have what torch and libgomp do where nobody sets anything."""
 
 
 CONTESTANTS = {
-    "ours": Contestant("this trainer", jemalloc=True),
-    "loop": Contestant("a hand-written loop with the same tricks", jemalloc=True),
+    "ours": Contestant("this trainer", launched=True),
+    "loop": Contestant("a hand-written loop with the same tricks", launched=True),
     "guide": Contestant("transformers.Trainer + peft as the guide shows"),
     "grouped": Contestant("the same, grouped by length"),
     "trl_packing": Contestant("TRL SFTTrainer, packing"),
