@@ -37,16 +37,21 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="goes on with what is there")
     parser.add_argument("--page", type=Path, metavar="FILE", help="also write a page for people")
+    parser.add_argument(
+        "--beside", type=Path, metavar="FILE", help="what was measured in BF16, for the page"
+    )
     arguments = parser.parse_args()
     report = begun(arguments.json, Report(versions=versions(), settings=_settings(arguments)))
     with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
         data = Path(folder) / "conversations.jsonl"
-        write_conversations(data, arguments.conversations, _fits(arguments))
+        others = data.with_name("held-out.jsonl")
+        write_conversations(data, arguments.conversations, _fits(arguments), others)
         for number in range(arguments.rounds):
             # Another order each round: what the machine does meanwhile hits all alike.
             turn = number % len(arguments.only)
             for name in arguments.only[turn:] + arguments.only[:turn]:
-                if name in report.failed or len(report.runs.get(name, ())) > number:
+                rounds = number if CONTESTANTS[name].timed else 0
+                if name in report.failed or len(report.runs.get(name, ())) > rounds:
                     continue
                 work = Path(folder) / f"{number}-{name}"
                 work.mkdir()
@@ -68,7 +73,8 @@ def main() -> int:
                 report.write(arguments.json)
     print(table(report.runs, report.products))
     if arguments.page:
-        arguments.page.write_text(page(report), encoding="utf-8")
+        beside = arguments.beside and Report.model_validate_json(arguments.beside.read_bytes())
+        arguments.page.write_text(page(report, beside), encoding="utf-8")
     return 1 if report.failed else 0
 
 
@@ -86,7 +92,7 @@ def _fits(arguments: argparse.Namespace) -> Callable[[Messages], bool]:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, str]:
     """What decides the numbers: not where they are written, nor how many times."""
-    aside = ("json", "page", "rounds", "only", "model")
+    aside = ("json", "page", "beside", "rounds", "only", "model")
     given = {name: str(value) for name, value in vars(arguments).items() if name not in aside}
     return given | {"model": arguments.model.name, "code": digest_of_code()}
 

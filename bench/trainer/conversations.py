@@ -15,17 +15,28 @@ Messages = list[dict[str, str]]
 
 
 def write_conversations(
-    path: Path, count: int, fits: Callable[[Messages], bool] = lambda _: True
+    path: Path,
+    count: int,
+    fits: Callable[[Messages], bool] = lambda _: True,
+    held_out: Path | None = None,
 ) -> None:
     """Write `count` conversations of two or more turns that fit as OpenAIChat lines, always the
-    same."""
+    same; and as many others to be held out."""
     conversations = [
         messages
         for conversation in chitchat_dataset.Dataset().values()
         if len(messages := _messages(conversation)) > 1 and fits(messages)
     ]
-    chosen = random.Random(SEED).sample(conversations, count)  # noqa: S311 - a fixed choice
-    lines = [json.dumps({"messages": messages}) + "\n" for messages in chosen]
+    drawn = random.Random(SEED)  # noqa: S311 - a fixed choice
+    chosen = drawn.sample(range(len(conversations)), count)
+    _write(path, [conversations[index] for index in chosen])
+    if held_out:
+        others = sorted(set(range(len(conversations))) - set(chosen))
+        _write(held_out, [conversations[index] for index in drawn.sample(others, count)])
+
+
+def _write(path: Path, conversations: list[Messages]) -> None:
+    lines = [json.dumps({"messages": messages}) + "\n" for messages in conversations]
     path.write_text("".join(lines), encoding="utf-8")
 
 

@@ -30,6 +30,10 @@ class Measured(BaseModel):
     last_loss: float
     supervised: int | None = None
     """Tokens that were learned from; told by this trainer only, the same for all."""
+    before: list[list[float]] | None = None
+    """Loss times tokens, and tokens, of each conversation that was held out; of the base model."""
+    held_out: list[list[float]] | None = None
+    """The same of what was trained."""
 
     @property
     def rate(self) -> float:

@@ -1,5 +1,6 @@
 """docs/speed.md from the runs. Pure."""
 
+from bench.trainer.precisions import compared
 from bench.trainer.report import Report
 from bench.trainer.table import table
 
@@ -28,14 +29,32 @@ anonymous memory at its highest since just before training.
 """
 
 
-def page(report: Report) -> str:
-    """The whole page."""
+_IN_BF16 = """
+## In bfloat16
+
+The same, where the weights that are frozen and the arithmetic are bfloat16, on a processor that has
+instructions for it (`--precision BF16 --only ours loop guide held_out`; the page is made with
+`--beside` and its file). Adapters stay FP32.
+"""
+
+
+def page(report: Report, bf16: Report | None = None) -> str:
+    """The whole page.
+
+    Args:
+        report: in FP32.
+        bf16: on the same machine.
+    """
     versions = report.versions
+    more = []
+    if bf16:
+        more = [_IN_BF16, table(bf16.runs, bf16.products), *compared(report, bf16), ""]
     rounds = max(len(each) for each in report.runs.values())
     return "\n".join(
         [
             _INTRODUCTION.format(**report.settings, rounds=rounds),
             table(report.runs, report.products),
+            *more,
             "",
             f"{versions['processor']}, {versions['cores']} cores; torch {versions['torch']},",
             f"transformers {versions['transformers']}, peft {versions['peft']},"

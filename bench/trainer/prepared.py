@@ -5,14 +5,24 @@ from finetune_trainer.recipe import Recipe
 from finetune_trainer.workspace import Workspace
 
 
-def prepare(assignment: task.Assignment) -> tuple[Recipe, Workspace]:
-    """Lay the workspace out as `fetch` leaves it."""
+def prepare(assignment: task.Assignment, held_out: bool = False) -> tuple[Recipe, Workspace]:
+    """Lay the workspace out as `fetch` leaves it.
+
+    Args:
+        held_out: whether as many conversations again are to be measured before and after.
+    """
+    validation = [{"storageUri": "file:///held-out"}] if held_out else None
     recipe = Recipe.model_validate(
         {
             "job": {"namespace": "bench", "name": "trainer", "generation": 1},
             "model": {"storageUri": "file:///model"},
             "task": "Chat",
-            "dataset": {"train": [{"storageUri": "file:///data"}], "format": "OpenAIChat"},
+            "dataset": {
+                "train": [{"storageUri": "file:///data"}],
+                "validation": validation,
+                "format": "OpenAIChat",
+            },
+            "evaluation": {"metrics": ["Loss"], "shownExamples": 0},
             "method": {
                 "type": "LoRA",
                 "lora": {
@@ -44,7 +54,9 @@ def prepare(assignment: task.Assignment) -> tuple[Recipe, Workspace]:
     workspace = Workspace(assignment.work)
     (workspace.root / "inputs").mkdir(parents=True)
     workspace.model.symlink_to(assignment.model)
-    source = workspace.source("train", 0)
-    source.mkdir()
-    (source / "train.jsonl").symlink_to(assignment.data)
+    files = {"train": assignment.data} | ({"validation": assignment.held_out} if held_out else {})
+    for role, file in files.items():
+        source = workspace.source(role, 0)
+        source.mkdir()
+        (source / file.name).symlink_to(file)
     return recipe, workspace

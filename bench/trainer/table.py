@@ -21,6 +21,7 @@ def table(runs: Mapping[str, Sequence[Measured]], alone: Sequence[float]) -> str
         alone: seconds that the model's own matrix products take for all conversations, of each
             round.
     """
+    runs = {name: each for name, each in runs.items() if CONTESTANTS[name].timed}
     products = statistics.median(alone) if alone else None
     rates = {name: statistics.median(run.rate for run in each) for name, each in runs.items()}
     peaks = {name: statistics.median(run.peak_bytes for run in each) for name, each in runs.items()}
@@ -64,17 +65,18 @@ def _verdicts(rates: dict[str, float], peaks: dict[str, float]) -> list[str]:
     if peers:
         wanted[max(peers, key=lambda name: rates[name])] = TRL_BOUND
     lines = [
-        _verdict(
+        verdict(
             f"speed against {CONTESTANTS[name].title}", rates["ours"] / rates[name], bound, "least"
         )
         for name, bound in wanted.items()
     ]
     if "guide" in peaks:
         ratio = peaks["ours"] / peaks["guide"]
-        lines.append(_verdict("memory against the guide", ratio, MEMORY_BOUND, "most"))
+        lines.append(verdict("memory against the guide", ratio, MEMORY_BOUND, "most"))
     return lines
 
 
-def _verdict(what: str, value: float, bound: float, side: str) -> str:
+def verdict(what: str, value: float, bound: float, side: str) -> str:
+    """A line: whether a number of times is what was to be reached."""
     reached = value >= bound if side == "least" else value <= bound
     return f"- {'reached' if reached else '**missed**'}: {what}: {value:.2f} ×, at {side} {bound} ×"

@@ -32,6 +32,11 @@ class Assignment:
     four conversations have, so that everyone takes as many optimizer steps."""
 
     @property
+    def held_out(self) -> Path:
+        """Conversations that nobody learns from."""
+        return self.data.with_name("held-out.jsonl")
+
+    @property
     def torch_device(self) -> torch.device:
         return torch.device("cuda" if self.device == "GPU" else "cpu")
 

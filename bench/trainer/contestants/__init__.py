@@ -14,6 +14,8 @@ class Contestant:
     launched: bool = False
     """Whether its process has the allocator, and threads that wait, as this trainer's launcher sets
     them on a CPU; the others have what torch and libgomp do where nobody sets anything."""
+    timed: bool = True
+    """False of one that is run once, for what it has learned."""
 
 
 CONTESTANTS = {
@@ -27,6 +29,7 @@ CONTESTANTS = {
     "packed": Contestant("the loop with no more than rows and attention per document"),
     "supervised": Contestant("the same, and supervised positions only to the head"),
     "parts": Contestant("the same, and the loss in parts"),
+    "held_out": Contestant("what this trainer has learned", launched=True, timed=False),
 }
 
 LADDER = {

@@ -14,8 +14,8 @@ from finetune_trainer.engine.world import join
 from finetune_trainer.manifest import Progress, Stage
 
 
-def run(assignment: task.Assignment) -> Measured:
-    recipe, workspace = prepare(assignment)
+def run(assignment: task.Assignment, held_out: bool = False) -> Measured:
+    recipe, workspace = prepare(assignment, held_out)
     tokenizer = open_base_model(assignment.model, assignment.row).tokenizer()
     examples = load_dataset(recipe, workspace, tokenizer).train
     tokens = sum(examples.lengths)
