@@ -21,6 +21,7 @@ from finetune_operator.api.inference_workspace import InferenceWorkspace
 from finetune_operator.api.reference import conditions_page, kind_page
 from finetune_operator.api.resource import Kind
 from finetune_operator.api.schema import structural_schema
+from finetune_operator.api.troubleshooting_page import troubleshooting_page
 
 KINDS: tuple[type[Kind], ...] = (
     FineTuneClass,
@@ -138,6 +139,7 @@ def generated() -> dict[Path, str]:
         files[Path("docs/reference") / f"{kind.__name__.lower()}.md"] = kind_page(definition)
     files[Path("docs/reference/conditions.md")] = conditions_page()
     files[Path("docs/combinations.md")] = combinations_page()
+    files[Path("docs/troubleshooting.md")] = troubleshooting_page()
     return files
 
 
