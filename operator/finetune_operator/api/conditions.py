@@ -116,8 +116,9 @@ class Reason(StrEnum):
     )
     VOLUME_MISSING = (
         "VolumeMissing",
-        "A pvc:// source names a PersistentVolumeClaim that does not exist.",
-        "Create it, or fix storageUri.",
+        "A PersistentVolumeClaim does not exist: that of a pvc:// source, or the job's own.",
+        "Create the claim that the message names, or fix storageUri; a job whose own was deleted is"
+        " created again.",
     )
     SECRET_MISSING = (
         "SecretMissing",
@@ -148,12 +149,14 @@ class Reason(StrEnum):
     UNAVAILABLE = (
         "Unavailable",
         "A hub, a registry or the network is missing for now; it is tried again.",
-        "Wait, or bring back the host that the message names; nothing has to be created again.",
+        "Wait, or bring back what the message names (a host, room on the volume); nothing has to be"
+        " created again.",
     )
     KAITO_MISSING = (
         "KAITOMissing",
         "The cluster does not know KAITO's Workspace.",
-        "Install KAITO, or publish to type Workspace.",
+        "Install KAITO's workspace chart, and the job goes on; or set publish.type to Workspace in"
+        " another job.",
     )
 
     # The job as written cannot be carried out.
@@ -188,7 +191,7 @@ class Reason(StrEnum):
     DATA_ERROR = (
         "DataError",
         "The data cannot be used; the message names file and line.",
-        "Correct the data and create the job again.",
+        "Correct the line that the message names and create the job again.",
     )
     OUT_OF_MEMORY = (
         "OutOfMemory",

@@ -97,7 +97,7 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.CONTAINER_CANNOT_START: Advice(
         "podTemplate.env reads a key of a ConfigMap or Secret that is not there, the runtime class"
         " is not installed on the node, or the image is not one of this project's.",
-        (_DESCRIBED, "kubectl describe pods -l finetune.dev/workspace=NAME"),
+        (_DESCRIBED, _LOGS),
         frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}),
     ),
     Reason.NODE_LOST: Advice(
@@ -137,12 +137,12 @@ ADVICE: Mapping[Reason, Advice] = {
     # How attempts end.
     Reason.CONFIGURATION_ERROR: Advice(
         "A field names what the model or the registry does not have, or the memory of the pod is"
-        " too small before any data. bad-inputs.md lists messages.",
+        " too small before any data. The messages are in [bad-inputs.md](bad-inputs.md).",
         (_CONDITIONS, "finetune check job.yaml"),
     ),
     Reason.DATA_ERROR: Advice(
-        "A line is no JSON, not of the format, or has nothing to learn. bad-inputs.md lists"
-        " messages.",
+        "A line is no JSON, not of the format, or has nothing to learn. The messages are in"
+        " [bad-inputs.md](bad-inputs.md).",
         (_CONDITIONS, "finetune check job.yaml"),
     ),
     Reason.OUT_OF_MEMORY: Advice(
@@ -206,7 +206,7 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.RUNTIME_UNAVAILABLE: Advice(
         "The class has no vLLM image, or an adapter is of a kind that the runtime does not load"
-        " (combinations.md).",
+        " ([combinations.md](combinations.md)).",
         (_CLASSES, _REVISIONS),
     ),
     Reason.SWITCHED_OFF: Advice(

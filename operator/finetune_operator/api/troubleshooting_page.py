@@ -20,10 +20,13 @@ $ kubectl describe finetunejob NAME          # or: inferenceworkspace NAME
 ```
 
 Of a FineTuneJob read Failed, then Stalled, then Reconciling, which says what it waits for; of an
-InferenceWorkspace Stalled, then Ready. Look the reason up here. Commands are for the namespace of
-the object NAME. What a job was Accepted with cannot be changed: where it says *create the job
-again*, delete it first or use another name. Where nothing is to be done, the operator goes on by
-itself.
+InferenceWorkspace Stalled, then Ready. Look the reason up here.
+
+- Commands are for the namespace of the object NAME; for the pods of an InferenceWorkspace, write
+  `finetune.dev/workspace=NAME` in place of `finetune.dev/job=NAME`.
+- Of a job that was Accepted only `suspend` and `cleanupAfterSeconds` can be changed: to change
+  another field, delete it and create it again, or create it under another name.
+- Where nothing is to be done, the operator goes on by itself.
 """
 
 

@@ -33,18 +33,18 @@ JOB_ROWS = (
     "no node can take a pod",
     "an attempt is running",
     "its node does not answer",
-    "ended with Preempted",
+    "an attempt ended: Preempted",
     "suspend was set while the operator is away",
     "suspended",
     "resumed",
     "the result is being pushed",
     "its workspace: its pods are starting",
-    "there is no KAITO",
+    "KAITO is to serve, and is not installed",
     "everything asked for is there",
     "cleaned up",
     "a gate does not hold",
-    "ended with DataError",
-    "ended with exit code 1 too often",
+    "an attempt ended: DataError",
+    "attempts failed more often than restarts.limit",
 )
 WORKSPACE_ROWS = (
     "created, not looked at yet",
@@ -127,7 +127,7 @@ def test_kstatus_says_what_the_reference_does(
 def test_the_message_says_how_far_it_is_or_what_is_wrong(of_jobs: Verdicts) -> None:
     said = {name: verdict["argo"]["message"] for name, verdict in of_jobs.items()}
     assert said["an attempt is running"] == "step 420/1800, Training: attempt 1 is running"
-    named = said["ended with a message that names the data"]
+    named = said["an attempt ended: the message names the data"]
     assert named == "DataError: train.jsonl line 17: not JSON"
     assert said["no node can take a pod"].endswith("or add nodes.")
 

@@ -84,7 +84,7 @@ END: dict[str, History] = {
         for name, history in workspaces.HISTORIES.items()
         if not (publication := _of_workspace(history)).done
     },
-    "there is no KAITO": _publishing(_without_kaito()),
+    "KAITO is to serve, and is not installed": _publishing(_without_kaito()),
     "nothing was held out": _measured(),
     "what was held out was learned": _measured(warning="3 examples are in dataset.train too"),
     "a gate does not hold": lambda: _over(

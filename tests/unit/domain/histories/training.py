@@ -105,10 +105,14 @@ def _refused() -> Recorded:
 TRAINING: dict[str, History] = {
     "an attempt is running": _training,
     "one pod of two has to leave": _two_evicted_after_another,
-    **{f"ended with {code.reason}": _ended(code) for code in ExitCode if code is not ExitCode.OK},
-    "ended with exit code 1": _ended(1),
-    "ended with exit code 1 too often": _ended(1, restarts={"limit": 0}),
-    "ended with a message that names the data": _ended(
+    **{
+        f"an attempt ended: {code.reason}": _ended(code)
+        for code in ExitCode
+        if code is not ExitCode.OK
+    },
+    "an attempt ended: exit code 1": _ended(1),
+    "attempts failed more often than restarts.limit": _ended(1, restarts={"limit": 0}),
+    "an attempt ended: the message names the data": _ended(
         ExitCode.DATA_ERROR, '{"reason": "DataError", "message": "train.jsonl line 17: not JSON"}'
     ),
     "killed at its memory limit": _out_of_memory,
