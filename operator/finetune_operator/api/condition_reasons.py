@@ -4,11 +4,18 @@ Tests drive every decision and hold this table to what they show, in both direct
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Literal
 
 from finetune_operator.api.conditions import ConditionType, Reason
 
 Reasons = tuple[Reason, ...]
+
+
+def _each(*groups: Reasons) -> Reasons:
+    """The reasons of all groups, each once."""
+    return tuple(dict.fromkeys(chain(*groups)))
+
 
 _UNPLACED: Reasons = (
     Reason.UNSCHEDULABLE,
@@ -67,16 +74,27 @@ _NOT_READY: Reasons = (
     *_UNPLACED,
     *_SERVER_ENDED,
 )
-_STALLED: Reasons = (
-    *_NOT_ACCEPTED,
-    Reason.VOLUME_MISSING,
-    *_TERMINAL[1:],
+_FAILED: Reasons = (
+    *_TERMINAL,
     Reason.RESTART_LIMIT_REACHED,
     Reason.GATE_FAILED,
-    Reason.KAITO_MISSING,
-    Reason.REVISION_NOT_FOUND,
-    Reason.OTHER_BASE_MODEL,
-    Reason.RUNTIME_UNAVAILABLE,
+    Reason.VOLUME_MISSING,
+    Reason.PODS_FORBIDDEN,
+)
+_STALLED = _each(_NOT_ACCEPTED, _FAILED, (Reason.KAITO_MISSING,), _NOTHING_TO_SERVE)
+
+_UNDER_WAY: Reasons = (
+    Reason.PENDING,
+    Reason.ACCEPTED,
+    Reason.PREPARING,
+    Reason.WAITING_FOR_TURN,
+    Reason.STARTING,
+    Reason.TRAINING,
+    Reason.PUBLISHING,
+    Reason.ROLLING_OUT,
+    Reason.NO_REVISION,
+    Reason.SWITCHED_OFF,
+    Reason.NODE_LOST,
 )
 
 CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reasons]] = {
@@ -113,15 +131,7 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
     },
     ConditionType.SUSPENDED: {"True": (Reason.SUSPENDED,), "False": (Reason.RESUMED,)},
     ConditionType.SUCCEEDED: {"True": (Reason.SUCCEEDED,)},
-    ConditionType.FAILED: {
-        "True": (
-            *_TERMINAL,
-            Reason.RESTART_LIMIT_REACHED,
-            Reason.GATE_FAILED,
-            Reason.VOLUME_MISSING,
-            Reason.PODS_FORBIDDEN,
-        )
-    },
+    ConditionType.FAILED: {"True": _FAILED},
     ConditionType.READY: {"True": (Reason.SERVING, Reason.SWITCHED_OFF), "False": _NOT_READY},
     ConditionType.AVAILABLE: {
         "True": (Reason.SERVING,),
@@ -132,22 +142,7 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
         "False": (Reason.OTHER_BASE_MODEL,),
     },
     ConditionType.RECONCILING: {
-        "True": (
-            Reason.PENDING,
-            Reason.ACCEPTED,
-            Reason.PREPARING,
-            Reason.WAITING_FOR_TURN,
-            Reason.STARTING,
-            Reason.TRAINING,
-            Reason.PUBLISHING,
-            Reason.ROLLING_OUT,
-            Reason.NO_REVISION,
-            Reason.SWITCHED_OFF,
-            Reason.NODE_LOST,
-            *_UNPLACED,
-            *_TRIED_AGAIN,
-            *_SERVER_ENDED[:3],
-        ),
+        "True": _each(_UNDER_WAY, _UNPLACED, _TRIED_AGAIN, _SERVER_ENDED),
         "False": (Reason.FINISHED, Reason.SUSPENDED, *_STALLED),
     },
     ConditionType.STALLED: {

@@ -49,8 +49,8 @@ def _evicted() -> Recorded:
     return world
 
 
-def _two_evicted_after_another() -> Recorded:
-    """One pod of an attempt has left, the other's node does not answer."""
+def _one_leaves() -> Recorded:
+    """One pod of an attempt is told to go, before the other has a node."""
     world = Recorded(job(compute=TWO_NODES))
     world.to_training()
     leaving, _ = world.pods()
@@ -104,7 +104,7 @@ def _refused() -> Recorded:
 
 TRAINING: dict[str, History] = {
     "an attempt is running": _training,
-    "one pod of two has to leave": _two_evicted_after_another,
+    "one pod of two has to leave": _one_leaves,
     **{
         f"an attempt ended: {code.reason}": _ended(code)
         for code in ExitCode
