@@ -78,6 +78,19 @@ def registry() -> Path:
     return folder / "registry"
 
 
+def health() -> Path:
+    """Build what tells how Argo CD and Flux judge an object, if it is missing; return its path.
+
+    A module of its own: what it needs is no part of a cluster, and changing it links no Kubernetes.
+    """
+    sources = ["health/go.mod", "health/go.sum", "health/main.go"]
+    folder = CACHE / "bin" / f"health-{digest(sources, repr(GO_FLAGS))}"
+    with built(folder) as unfinished:
+        if unfinished:
+            build("the judges", unfinished, ["build", *GO_FLAGS, "."], MODULE / "health")
+    return folder / "health"
+
+
 def driver() -> Path:
     """Build the driver, which is small, if it is missing; return its path."""
     folder = CACHE / "driver" / digest(["go.mod", "go.sum", "cmd/devcluster"])
@@ -113,7 +126,7 @@ def built(folder: Path) -> Iterator[Path | None]:
         unfinished.rename(folder)
 
 
-def build(title: str, folder: Path, arguments: list[str]) -> None:
+def build(title: str, folder: Path, arguments: list[str], module: Path = MODULE) -> None:
     """Run go at low priority and tell how many packages it has compiled, every few seconds.
 
     What go has compiled when it is interrupted it need not compile again.
@@ -124,7 +137,7 @@ def build(title: str, folder: Path, arguments: list[str]) -> None:
     output = ["-o", f"{folder}/"] if verb == "build" else []
     process = subprocess.Popen(
         ["nice", "-n", "10", "go", verb, "-v", *output, *rest],
-        cwd=MODULE if verb == "build" else folder,
+        cwd=module if verb == "build" else folder,
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

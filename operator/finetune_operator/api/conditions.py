@@ -35,7 +35,11 @@ class ConditionType(StrEnum):
     FAILED = "Failed", "The job is over without what was asked for."
     RECONCILING = "Reconciling", "Work is under way (kstatus: InProgress)."
     STALLED = "Stalled", "Nothing goes on until a person changes something (kstatus: Failed)."
-    READY = "Ready", "InferenceWorkspace: what answers is what spec and revisions ask for."
+    READY = (
+        "Ready",
+        "InferenceWorkspace: what answers is what spec and revisions ask for; with 0 replicas,"
+        " nothing.",
+    )
     AVAILABLE = "Available", "InferenceWorkspace: something answers, perhaps still as before."
     REVISIONS_ACCEPTED = (
         "RevisionsAccepted",
@@ -62,7 +66,7 @@ class Reason(StrEnum):
     WAITING_FOR_TURN = (
         "WaitingForTurn",
         "Another job of several nodes is starting; whole jobs start one at a time.",
-        "Wait, or suspend the job that the message names.",
+        "Wait, or set spec.suspend of the job that the message names.",
     )
     ADMITTED = "Admitted", "The job may create its pods."
     SCHEDULED = "Scheduled", "Every pod has a node."
@@ -112,8 +116,9 @@ class Reason(StrEnum):
     )
     VOLUME_MISSING = (
         "VolumeMissing",
-        "A pvc:// source names a PersistentVolumeClaim that does not exist.",
-        "Create it, or fix storageUri.",
+        "A PersistentVolumeClaim does not exist: that of a pvc:// source, or the job's own.",
+        "Create the claim that the message names, or fix storageUri; a job whose own was deleted is"
+        " created again.",
     )
     SECRET_MISSING = (
         "SecretMissing",
@@ -128,12 +133,14 @@ class Reason(StrEnum):
     PODS_FORBIDDEN = (
         "PodsForbidden",
         "The API server refuses the pods for another reason; the message is its own.",
-        "Do what the message says; often a policy of the cluster or a missing ServiceAccount.",
+        "Create the ServiceAccount or PriorityClass that the message names, or change what the"
+        " policy that it names forbids in compute.podTemplate.",
     )
     CONTAINER_CANNOT_START = (
         "ContainerCannotStart",
-        "The kubelet cannot start a container; the message is its own.",
-        "Do what the message says.",
+        "A container cannot be started, or ends as soon as it is; the message says how.",
+        "Fix what the message names in podTemplate (env, resources, runtimeClassName), or the image"
+        " in the FineTuneClass.",
     )
     NODE_LOST = (
         "NodeLost",
@@ -142,12 +149,14 @@ class Reason(StrEnum):
     UNAVAILABLE = (
         "Unavailable",
         "A hub, a registry or the network is missing for now; it is tried again.",
-        "Wait, or bring it back; the message names it.",
+        "Wait, or bring back what the message names (a host, room on the volume); nothing has to be"
+        " created again.",
     )
     KAITO_MISSING = (
         "KAITOMissing",
         "The cluster does not know KAITO's Workspace.",
-        "Install KAITO, or publish to type Workspace.",
+        "Install KAITO's workspace chart, and the job goes on; or set publish.type to Workspace in"
+        " another job.",
     )
 
     # The job as written cannot be carried out.
@@ -159,7 +168,8 @@ class Reason(StrEnum):
     NOT_ALLOWED = (
         "NotAllowed",
         "The FineTuneClass does not allow it.",
-        "Change what the message names, or ask the platform team.",
+        "Change the field that the message names, or ask the platform team to widen spec.allowed"
+        " of the FineTuneClass.",
     )
     VOLUME_NOT_SHARED = (
         "VolumeNotShared",
@@ -176,24 +186,26 @@ class Reason(StrEnum):
     CONFIGURATION_ERROR = (
         "ConfigurationError",
         "The recipe cannot work with this model.",
-        "Change what the message names and create the job again.",
+        "Change the field that the message names; a job that was Accepted is created again.",
     )
     DATA_ERROR = (
         "DataError",
         "The data cannot be used; the message names file and line.",
-        "Correct the data and create the job again.",
+        "Correct the line that the message names and create the job again.",
     )
     OUT_OF_MEMORY = (
         "OutOfMemory",
         "The memory of the container or of the GPU ran out.",
-        "Lower training.maxLength or tokensPerBatch, or raise podTemplate.resources.limits.memory.",
+        "Lower training.maxLength or tokensPerBatch, or raise podTemplate.resources.limits.memory,"
+        " and create the job again.",
     )
     PREEMPTED = "Preempted", "A pod was asked to leave and saved a checkpoint; free of charge."
     DISRUPTED = "Disrupted", "A pod was evicted or deleted; free of charge."
     DIVERGED = (
         "Diverged",
         "The loss became infinite or not a number.",
-        "Lower training.learningRate, raise warmupSteps, or use precision FP32.",
+        "Lower training.learningRate, raise warmupSteps or set precision: FP32, and create the job"
+        " again.",
     )
     SUPERSEDED = "Superseded", "A later attempt took over the volume; free of charge."
     PEER_LOST = "PeerLost", "Another pod of the attempt went away; its end decides."
@@ -205,12 +217,14 @@ class Reason(StrEnum):
     TRAINER_FAILED = (
         "TrainerFailed",
         "The trainer ended with an error that has no name of its own.",
-        "Read the message and the pod's log.",
+        "Correct what the end of `kubectl logs` of the pod names; a process that was killed (exit"
+        " 137) needs more podTemplate.resources.limits.memory.",
     )
     RESTART_LIMIT_REACHED = (
         "RestartLimitReached",
         "Attempts failed more often than spec.restarts.limit.",
-        "Read the last error in the message; raise the limit if it was the cluster's fault.",
+        "Correct what the last error in the message names and create the job again; raise"
+        " restarts.limit if it was the cluster's fault.",
     )
 
     # Serving.
@@ -222,12 +236,13 @@ class Reason(StrEnum):
     NO_REVISION = (
         "NoRevision",
         "No InferenceRevision belongs to this workspace yet.",
-        "Publish a FineTuneJob to it.",
+        "Create a FineTuneJob whose publish.workspace.name is the workspace's.",
     )
     OTHER_BASE_MODEL = (
         "OtherBaseModel",
-        "A revision with traffic was made from another base model.",
-        "Take it out of spec.traffic, or publish it to a workspace of its own.",
+        "A revision was made from another base model than the one that is served.",
+        "Take it out of spec.traffic, or publish it to an InferenceWorkspace of its own"
+        " (publish.workspace.name).",
     )
     RUNTIME_UNAVAILABLE = (
         "RuntimeUnavailable",
@@ -255,6 +270,13 @@ class Condition(ApiModel):
     last_transition_time: Time
     """When status changed last."""
 
+
+NOT_LOOKED_AT = -1
+"""observedGeneration of a new object, filled in by the API server: kstatus takes an object without
+any status for Current, and what waits for it would not wait."""
+
+ObservedGeneration = Annotated[int, Field(ge=NOT_LOOKED_AT)]
+"""metadata.generation that a status speaks of."""
 
 Conditions = Annotated[
     tuple[Condition, ...],

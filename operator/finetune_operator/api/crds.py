@@ -1,5 +1,5 @@
-"""Everything that is generated from the models: CRDs, their chart templates, the reference, and
-what combines.
+"""Everything that is generated from the models: CRDs, their chart templates, the reference, what
+combines, and what to do where something does not go on.
 
 python -m finetune_operator.api.crds --write    # or --check; in the root of the repository
 """
@@ -13,6 +13,7 @@ import yaml
 
 from finetune_operator.api import GROUP, VERSION
 from finetune_operator.api.combinations_page import combinations_page
+from finetune_operator.api.conditions import NOT_LOOKED_AT
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.inference_revision import InferenceRevision
@@ -20,6 +21,7 @@ from finetune_operator.api.inference_workspace import InferenceWorkspace
 from finetune_operator.api.reference import conditions_page, kind_page
 from finetune_operator.api.resource import Kind
 from finetune_operator.api.schema import structural_schema
+from finetune_operator.api.troubleshooting_page import troubleshooting_page
 
 KINDS: tuple[type[Kind], ...] = (
     FineTuneClass,
@@ -61,7 +63,7 @@ def crd(kind: type[Kind]) -> dict[str, Any]:
         "schema": {"openAPIV3Schema": schema},
     }
     if "status" in properties:
-        properties["status"] = _without_defaults(properties["status"])
+        properties["status"] = _status(properties["status"])
         version["subresources"] = {"status": {}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -83,8 +85,14 @@ def crd(kind: type[Kind]) -> dict[str, Any]:
     }
 
 
+def _status(schema: dict[str, Any]) -> dict[str, Any]:
+    """A status is the operator's to write: the API server adds one thing, that it has not been."""
+    made = _without_defaults(schema)
+    first = {key: made.pop(key) for key in ("description", "type")}
+    return first | {"default": {"observedGeneration": NOT_LOOKED_AT}} | made
+
+
 def _without_defaults(node: dict[str, Any]) -> dict[str, Any]:
-    """A status is the operator's to write: the API server must not add to it."""
     made = {key: value for key, value in node.items() if key != "default"}
     if "properties" in made:
         made["properties"] = {
@@ -131,6 +139,7 @@ def generated() -> dict[Path, str]:
         files[Path("docs/reference") / f"{kind.__name__.lower()}.md"] = kind_page(definition)
     files[Path("docs/reference/conditions.md")] = conditions_page()
     files[Path("docs/combinations.md")] = combinations_page()
+    files[Path("docs/troubleshooting.md")] = troubleshooting_page()
     return files
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from finetune_operator.api.base import ApiModel
-from finetune_operator.api.conditions import Conditions
+from finetune_operator.api.conditions import Conditions, ObservedGeneration
 from finetune_operator.api.distribution import StrategyChoice
 from finetune_operator.api.text import Decimal, Time
 from finetune_trainer.manifest import ArtifactKind
@@ -160,8 +160,8 @@ class Published(ApiModel):
 class FineTuneJobStatus(ApiModel):
     """Written by the operator."""
 
-    observed_generation: Count | None = None
-    """metadata.generation that this status speaks of."""
+    observed_generation: ObservedGeneration | None = None
+    """metadata.generation that this status speaks of; -1 until the operator has looked."""
     phase: Phase | None = None
     """Pending, Preparing, Queued, Training, Publishing, Suspended, Succeeded or Failed."""
     conditions: Conditions = ()

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Rule, Rules, rules
-from finetune_operator.api.conditions import Conditions
+from finetune_operator.api.conditions import Conditions, ObservedGeneration
 from finetune_operator.api.pod_template import PodTemplate
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
 from finetune_operator.api.text import WORKSPACE_NAME_LENGTH, Name
@@ -93,8 +93,8 @@ class RevisionTraffic(ApiModel):
 class InferenceWorkspaceStatus(ApiModel):
     """Written by the operator."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """metadata.generation that this status speaks of."""
+    observed_generation: ObservedGeneration | None = None
+    """metadata.generation that this status speaks of; -1 until the operator has looked."""
     conditions: Conditions = ()
     """Ready, Available, RevisionsAccepted; and Reconciling and Stalled, as kstatus reads them."""
     endpoint: Annotated[str, Field(max_length=1024)] | None = None

@@ -5,15 +5,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from finetune_operator.api.conditions import Reason
+from finetune_operator.api.troubleshooting import ADVICE
 from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod
 
-_IMAGE_REASONS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-)
-_CANNOT_START = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-)
-_MOUNT_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*":\s*')
 _MISSING_CLAIM = re.compile(r'persistentvolumeclaim "[^"]+" not found')
 
@@ -97,11 +91,11 @@ def _of_claim(claim: Child, notices: Sequence[Notice], pod: Pod) -> Waiting:
 
 def _of_container(container: Container) -> Waiting | None:
     reason, message = container.waiting_reason, container.waiting_message
-    if reason in _IMAGE_REASONS:
+    if reason in ADVICE[Reason.IMAGE_PULL].signs:
         # One text for ErrImagePull and ImagePullBackOff, which take turns every few seconds.
         detail = _BACK_OFF.sub("", message)
         return _advised(Reason.IMAGE_PULL, f"cannot pull image {container.image}: {detail}")
-    if reason in _CANNOT_START:
+    if reason in ADVICE[Reason.CONTAINER_CANNOT_START].signs:
         told = f"container {container.name}: {message}"
         if 'secret "' in message and "not found" in message:
             return _advised(Reason.SECRET_MISSING, told)
@@ -114,7 +108,7 @@ def _of_mounts(pod: Pod, notices: Sequence[Notice]) -> Waiting | None:
         (
             notice
             for notice in notices
-            if notice.about == pod.uid and notice.reason in _MOUNT_REASONS
+            if notice.about == pod.uid and notice.reason in ADVICE[Reason.VOLUME_PENDING].signs
         ),
         None,
     )

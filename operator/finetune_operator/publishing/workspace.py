@@ -31,6 +31,8 @@ _POLL_SECONDS = 60.0
 
 
 _REASONS = {reason.value: reason for reason in Reason}
+_TELLING = (ConditionType.REVISIONS_ACCEPTED, ConditionType.READY, ConditionType.AVAILABLE)
+"""Conditions that tell why a revision does not answer, the most telling first."""
 
 
 class WorkspacePublisher:
@@ -208,10 +210,13 @@ def _standing(
         )
     telling = [
         condition
-        for kind in (ConditionType.REVISIONS_ACCEPTED, ConditionType.READY)
+        for kind in _TELLING
         if (condition := find(status.conditions, kind))
         and condition.status != "True"
-        and (kind is ConditionType.READY or f"{revision.metadata.name} " in condition.message)
+        and (
+            kind is not ConditionType.REVISIONS_ACCEPTED
+            or f"{revision.metadata.name} " in condition.message
+        )
     ]
     said = telling[0] if telling else None
     refused = said is not None and said.type == ConditionType.REVISIONS_ACCEPTED.value

@@ -8,11 +8,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from finetune_operator.api.condition_reasons import CONDITION_REASONS
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_trainer.exit_codes import ExitCode
 from tests.cluster.simulation import trainer
 from tests.unit.domain.in_memory import CLASS, InMemory, Object, job
 
+DOCUMENTED = {
+    (condition.value, status, reason.value)
+    for condition, by_status in CONDITION_REASONS.items()
+    for status, reasons in by_status.items()
+    for reason in reasons
+}
 ENDS = st.sampled_from([0, 1, 137, *(int(code) for code in ExitCode if code)])
 
 
@@ -106,6 +113,11 @@ class Life(RuleBasedStateMachine):
         attempts = self.world.job.status.attempts
         if attempts is not None:
             assert attempts.failures + attempts.disruptions <= attempts.current
+
+    @invariant()
+    def what_it_says_is_in_the_documentation(self) -> None:
+        for each in self.world.job.status.conditions:
+            assert (each.type, each.status, each.reason) in DOCUMENTED
 
     def teardown(self) -> None:
         self.world.finetune_class = CLASS

@@ -8,13 +8,11 @@ import pytest
 
 from finetune_operator.api.conditions import Condition, Reason
 from finetune_operator.api.inference_workspace import InferenceWorkspaceStatus
-from finetune_operator.domain.actions import Apply, Delete, JsonObject
+from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.inference.decide import Decision, decide
-from finetune_operator.domain.inference.observed import Observed, has_image_volumes
-from finetune_operator.domain.names import Role
-from finetune_operator.domain.observed import Container, Notice, Pod
+from finetune_operator.domain.inference.observed import has_image_volumes
+from finetune_operator.domain.observed import Container, Notice
 from tests.unit.inference.builders import (
-    CLASS,
     NOW,
     OTHER_BASE,
     UID,
@@ -24,14 +22,7 @@ from tests.unit.inference.builders import (
     traffic,
     workspace,
 )
-
-WITHOUT_VLLM = CLASS.model_copy(
-    update={
-        "spec": CLASS.spec.model_copy(
-            update={"images": CLASS.spec.images.model_copy(update={"vllm": None})}
-        )
-    }
-)
+from tests.unit.inference.steps import WITHOUT_VLLM, carried_out, deleted, pod, rolled_out, settled
 
 
 def condition(status: InferenceWorkspaceStatus, kind: str) -> Condition:
@@ -41,75 +32,6 @@ def condition(status: InferenceWorkspaceStatus, kind: str) -> Condition:
 def applied(decision: Decision, kind: str) -> list[JsonObject]:
     manifests = [dict(each.manifest) for each in decision.actions if isinstance(each, Apply)]
     return [each for each in manifests if each["kind"] == kind]
-
-
-def deleted(decision: Decision) -> set[tuple[str, str]]:
-    return {(each.kind.name, each.name) for each in decision.actions if isinstance(each, Delete)}
-
-
-def carried_out(before: Observed, decision: Decision) -> Observed:
-    """The world after the actions and the status write; pods are not started yet."""
-    fields: dict[str, Any] = {
-        "Service": before.service,
-        "PodDisruptionBudget": before.disruption_budget,
-        "Deployment": before.deployment,
-    }
-    config_maps = list(before.config_maps)
-    for action in decision.actions:
-        if not isinstance(action, Apply):
-            continue
-        made = json.loads(json.dumps(action.manifest))
-        made["metadata"]["uid"] = f"uid-{made['kind']}-{made['metadata']['name']}"
-        if made["kind"] == "ConfigMap":
-            config_maps.append(made)
-            continue
-        old = fields[made["kind"]] or {"metadata": {"generation": 0}}
-        made["metadata"]["generation"] = old["metadata"]["generation"] + 1
-        made["status"] = old.get("status", {})
-        fields[made["kind"]] = made
-    gone = deleted(decision)
-    return replace(
-        before,
-        workspace=before.workspace.model_copy(update={"status": decision.status}),
-        service=fields["Service"],
-        deployment=fields["Deployment"],
-        disruption_budget=None
-        if ("PodDisruptionBudget", "support") in gone
-        else fields["PodDisruptionBudget"],
-        config_maps=tuple(
-            each for each in config_maps if ("ConfigMap", each["metadata"]["name"]) not in gone
-        ),
-        revisions=tuple(
-            each
-            for each in before.revisions
-            if ("InferenceRevision", each.metadata.name) not in gone
-        ),
-    )
-
-
-def rolled_out(before: Observed) -> Observed:
-    """Every pod is of the newest kind and ready."""
-    assert before.deployment is not None
-    replicas = before.deployment["spec"]["replicas"]
-    status = {
-        "observedGeneration": before.deployment["metadata"]["generation"],
-        "replicas": replicas,
-        "updatedReplicas": replicas,
-        "availableReplicas": replicas,
-    }
-    return replace(before, deployment={**before.deployment, "status": status})
-
-
-def settled(before: Observed) -> Observed:
-    """Decided, carried out, rolled out, and decided until nothing is left to do."""
-    after = rolled_out(carried_out(before, decide(before, NOW)))
-    return carried_out(after, decide(after, NOW))
-
-
-def pod(**given: Any) -> Pod:
-    return Pod(
-        **({"namespace": "ml", "name": "support-1", "uid": "p"} | given), role=Role.SERVE, number=0
-    )
 
 
 def test_it_is_ready_only_when_every_pod_has_answered() -> None:
@@ -257,7 +179,10 @@ def test_auto_takes_the_runtime_that_loads_the_adapter(method: str) -> None:
 def test_no_pod_is_wanted() -> None:
     world = settled(seen(workspace=workspace(replicas=0)))
     decision = decide(world, NOW)
-    assert condition(decision.status, "Ready").reason == "SwitchedOff"
+    for kind, status in (("Ready", "True"), ("Available", "False"), ("Reconciling", "False")):
+        told = condition(decision.status, kind)
+        assert told.status == status
+        assert told.reason in ("SwitchedOff", "Finished")
     assert decision.status.revisions == ()
     assert decision.requeue_after is None
 

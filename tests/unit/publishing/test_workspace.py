@@ -168,6 +168,15 @@ WAITING: dict[str, tuple[dict[str, dict[str, str]], Reason, str, bool]] = {
         "Service support",
         True,
     ),
+    "switched off": (
+        {
+            "Ready": {"status": "True", "reason": "SwitchedOff", "message": ""},
+            "Available": {"status": "False", "reason": "SwitchedOff", "message": "replicas is 0"},
+        },
+        Reason.SWITCHED_OFF,
+        "replicas is 0",
+        False,
+    ),
     "not looked at yet": ({}, Reason.ROLLING_OUT, "does not answer", False),
 }
 

@@ -103,12 +103,15 @@ class _Conditions:
         self._now = now
 
     def set_readiness(self, why: Readiness, *, available: int) -> None:
-        self._set(ConditionType.READY, why.ready, why.reason, why.message)
+        # None is wanted, as with a Deployment of 0: who waits for it would wait for ever.
+        settled = why.ready or why.reason is Reason.SWITCHED_OFF
+        self._set(ConditionType.READY, settled, why.reason, why.message)
         if available:
             self._set(ConditionType.AVAILABLE, True, Reason.SERVING, f"{available} pods answer.")
         else:
-            self._set(ConditionType.AVAILABLE, False, why.reason, "No pod answers.")
-        under_way = not why.ready and not why.stalled
+            message = f"No pod answers: {why.message}"
+            self._set(ConditionType.AVAILABLE, False, why.reason, message)
+        under_way = not settled and not why.stalled
         if under_way:
             self._set(ConditionType.RECONCILING, True, why.reason, why.message)
         else:
