@@ -56,7 +56,7 @@ class NodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What makes the pods of an attempt land on the nodes that were got for them, and only there."""
+    """What makes the pods of an attempt land on the nodes that were got for them."""
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
     requirements: tuple[Mapping[str, Any], ...] = ()
