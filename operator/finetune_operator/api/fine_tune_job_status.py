@@ -1,7 +1,7 @@
 """What the operator reports about a FineTuneJob."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -148,6 +148,32 @@ class Artifact(ApiModel):
     """Size of the image."""
 
 
+class Unavailable(ApiModel):
+    """Machines that the provider does not give for now."""
+
+    instance_type: Text
+    """Of the machine."""
+    capacity_type: Literal["OnDemand", "Spot"]
+    """How it was asked for."""
+    reason: Text
+    """Why, in one word."""
+    message: Text
+    """The provider's own words."""
+    until: Time
+    """When it is asked for again."""
+
+
+class Nodes(ApiModel):
+    """What the job holds of a provider, and what it was not given."""
+
+    instance_type: Text | None = None
+    """Machine of the nodes that are held or being made."""
+    capacity_type: Literal["OnDemand", "Spot"] | None = None
+    """How they are paid for."""
+    unavailable: Annotated[tuple[Unavailable, ...], Field(max_length=32)] = ()
+    """What is not asked for at present."""
+
+
 class Published(ApiModel):
     """Where the result answers."""
 
@@ -171,6 +197,8 @@ class FineTuneJobStatus(ApiModel):
     """What names stood for."""
     plan: Plan | None = None
     """How it is carried out."""
+    nodes: Nodes | None = None
+    """What it holds of a provider; absent where nodes are there already."""
     progress: Progress | None = None
     """How far it is."""
     attempts: Attempts | None = None

@@ -19,7 +19,7 @@ import aiohttp
 from finetune_operator.cluster import errors, metrics
 from finetune_operator.cluster.connection import Connection
 from finetune_operator.cluster.merge_patch import merge_patch
-from finetune_operator.domain.actions import Delete, JsonObject
+from finetune_operator.domain.actions import Delete, Finalize, JsonObject
 from finetune_operator.domain.kinds import BY_MANIFEST, Kind
 
 FIELD_MANAGER = "finetune-operator"
@@ -143,6 +143,21 @@ class Client:
             content_type="application/merge-patch+json",
         )
         return True
+
+    async def finalize(self, target: Finalize) -> None:
+        """Sets the finalizers of that very version of an object.
+
+        Raises:
+            ConflictError: the object has changed since it was read.
+        """
+        meta = {"resourceVersion": target.resource_version, "finalizers": list(target.finalizers)}
+        await self._request(
+            "PATCH",
+            path_of(target.kind, target.namespace, target.name),
+            query={"fieldManager": FIELD_MANAGER},
+            body={"metadata": meta},
+            content_type="application/merge-patch+json",
+        )
 
     async def delete(self, target: Delete) -> None:
         """Deletes that very object, its dependents in the background; gone already is well.

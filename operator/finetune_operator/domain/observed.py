@@ -8,6 +8,7 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.domain.actions import Delete
 from finetune_operator.domain.kinds import BATCH_JOB, POD
 from finetune_operator.domain.names import Role
+from finetune_operator.domain.provisioning import EXISTING, Provision
 from finetune_operator.domain.publication import Publication
 from finetune_trainer.manifest import Progress
 
@@ -161,6 +162,9 @@ class Observed:
     """Objects of somebody else's that have a name which this job needs."""
 
     publication: Publication | None = None
+    nodes_wanted: bool = False
+    """What `provision` works towards: nodes for the job, or none."""
+    provision: Provision = EXISTING
 
     def jobs_of(self, role: Role) -> list[BatchJob]:
         """The Jobs of a role, the newest last."""

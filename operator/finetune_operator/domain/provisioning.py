@@ -6,7 +6,7 @@ So neither knows the other.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from finetune_operator.api.conditions import Reason
 from finetune_operator.domain.actions import Action
@@ -17,9 +17,20 @@ class Offer:
     """One way to get a node."""
 
     instance_type: str
-    """The provider's name of a machine size, such as Standard_NC24ads_A100_v4."""
+    """The provider's name of a machine size, such as Standard_NC24ads_A100_v4; empty: any, where
+    the provisioner chooses by what the pods need."""
     spot: bool
     """Whether it is cheaper and may be taken back at any moment."""
+
+
+    @property
+    def capacity_type(self) -> Literal["OnDemand", "Spot"]:
+        """As the status names it."""
+        return "Spot" if self.spot else "OnDemand"
+
+    def __str__(self) -> str:
+        name = self.instance_type or "any instance type"
+        return f"{name} (Spot)" if self.spot else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +100,7 @@ class Provision:
     """No offer can ever be fulfilled: the job fails with reason and message."""
     requeue_after: float | None = None
     """Seconds after which to look again although nothing was seen to change."""
+
+
+EXISTING = Provision(ready=True, held=False, reason=Reason.NODES_READY, message="")
+"""Of a job that uses the nodes that there are."""
