@@ -2,10 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
-from finetune_operator.api.cel import Matches
+from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.provisioner import Provisioner
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource
 from finetune_operator.api.text import Host, ImageReference
@@ -68,6 +68,18 @@ class FineTuneClassSpec(ApiModel):
 class FineTuneClass(Kind):
     """What a tenant may not decide alone: images, nodes and limits. Cluster-scoped, like a
     StorageClass; the chart makes `default`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "oldSelf.spec.provisioner.type == 'Existing'"
+                " || self.spec.provisioner.type == oldSelf.spec.provisioner.type",
+                "jobs of this class may hold nodes, and only where they came from can they be given"
+                " back: make another class",
+                field=".spec.provisioner.type",
+            ),
+        )
+    )
 
     resource: ClassVar[Resource] = Resource(
         plural="finetuneclasses",

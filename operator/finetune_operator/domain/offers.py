@@ -27,12 +27,8 @@ def available(
     wanted: Sequence[Offer], unavailable: Iterable[Unavailable], now: datetime
 ) -> tuple[Offer, ...]:
     """What is worth asking for now, in the same order."""
-    refused = {
-        (each.instance_type, each.capacity_type) for each in unavailable if each.until > now
-    }
-    return tuple(
-        each for each in wanted if (each.instance_type, each.capacity_type) not in refused
-    )
+    refused = {(each.instance_type, each.capacity_type) for each in unavailable if each.until > now}
+    return tuple(each for each in wanted if (each.instance_type, each.capacity_type) not in refused)
 
 
 def remembered(

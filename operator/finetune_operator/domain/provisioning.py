@@ -22,7 +22,6 @@ class Offer:
     spot: bool
     """Whether it is cheaper and may be taken back at any moment."""
 
-
     @property
     def capacity_type(self) -> Literal["OnDemand", "Spot"]:
         """As the status names it."""
@@ -77,6 +76,9 @@ class Placement:
     """Of the pods."""
 
 
+ANYWHERE = Placement()
+
+
 @dataclass(frozen=True, slots=True)
 class Provision:
     """How far the nodes of a job are, and what would bring them further."""
@@ -93,7 +95,7 @@ class Provision:
     """Towards `wanted`: to get nodes, or to give them back."""
     offer: Offer | None = None
     """What is held, or being made."""
-    placement: Placement = Placement()
+    placement: Placement = ANYWHERE
     refusals: tuple[Refusal, ...] = ()
     """Offers that have just been refused; remembered in the job's status until they are due."""
     failed: bool = False

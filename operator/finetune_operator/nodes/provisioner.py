@@ -4,7 +4,8 @@ A further provisioner is a file here, one line in PROVISIONERS, and its settings
 api/fine_tune_class.py. Looking is I/O; what it makes of what it sees is a pure function beside it.
 """
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
@@ -27,3 +28,15 @@ class Provisioner(Protocol):
             ApiError: something could not be read; the caller asks again later.
         """
         ...
+
+
+def of_types(types: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
+    """Requirements of nodes of one of these instance types; none where none is named."""
+    if not types:
+        return ()
+    return (one_of("node.kubernetes.io/instance-type", types),)
+
+
+def one_of(label: str, values: Sequence[str]) -> Mapping[str, Any]:
+    """A requirement, each value once."""
+    return {"key": label, "operator": "In", "values": list(dict.fromkeys(values))}

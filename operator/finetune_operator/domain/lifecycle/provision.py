@@ -73,11 +73,9 @@ def nodes_are_there(work: Work) -> bool:
         return True
     reason, message = provision.reason, provision.message
     known = work.status.nodes or Nodes()
-    if not provision.held and not available(
-        offers(work.spec.compute), known.unavailable, work.now
-    ):
+    if not provision.held and not available(offers(work.spec.compute), known.unavailable, work.now):
         soonest = known.unavailable[0]
-        reason = Reason(soonest.reason)
+        reason = next(each for each in Reason if each == soonest.reason)
         message = "; ".join(
             f"{each.instance_type} ({each.capacity_type}): {each.message}"
             for each in known.unavailable
