@@ -155,6 +155,8 @@ class Observed:
     line: Line = Line()
     progress: Progress | None = None
     """The last that was posted since the operator started."""
+    last_lines: str = ""
+    """What the pod printed last that tells how an attempt ended, while it is to be counted."""
     leaving: tuple[str, ...] = ()
     """Objects of an earlier job of this name, which the garbage collector still has to remove."""
 

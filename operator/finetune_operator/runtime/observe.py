@@ -11,6 +11,7 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import NotFoundError
 from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import JsonObject
+from finetune_operator.domain.endings import telling
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     CONFIG_MAP,
@@ -70,12 +71,13 @@ async def observe(
     claim_wanted = job.spec.checkpoint.volume_claim
     found_class = FineTuneClass.from_stored(its_class) if its_class else None
     request = node_request(job, own_pods, now)
-    notices, lost, line, publication, provision = await asyncio.gather(
+    notices, lost, line, publication, provision, last_lines = await asyncio.gather(
         _notices(client, namespace, own_jobs, own_pods, claim),
         _lost_nodes(client, own_pods),
         _line(client, job, own_jobs, own_pods),
         _publication(client, job),
         _provision(client, job, found_class, request),
+        _last_lines(client, job, own_jobs, own_pods),
     )
     return Observed(
         finetune_class=found_class,
@@ -97,6 +99,7 @@ async def observe(
         else None,
         line=line,
         progress=progress,
+        last_lines=last_lines,
         leaving=tuple(_title(each) for each in strangers if was_of_a_job(each)),
         taken=tuple(_title(each) for each in strangers if not was_of_a_job(each)),
         publication=publication,
@@ -188,6 +191,23 @@ async def _line(
     ):
         return Line()
     return await look_at_line(client, job)
+
+
+async def _last_lines(
+    client: Client, job: FineTuneJob, batch_jobs: tuple[BatchJob, ...], pods: tuple[Pod, ...]
+) -> str:
+    """Of the attempt that has ended and is not counted yet."""
+    known = job.status.attempts
+    counted = known.failures + known.disruptions if known else 0
+    for each in batch_jobs:
+        if each.role is Role.TRAIN and each.number > counted and each.failure is not None:
+            found = telling(
+                pod for pod in pods if (pod.role, pod.number) == (each.role, each.number)
+            )
+            if found is not None:
+                pod, container = found
+                return await client.last_lines(pod.namespace, pod.name, container.name)
+    return ""
 
 
 async def _provision(

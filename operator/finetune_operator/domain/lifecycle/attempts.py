@@ -8,7 +8,7 @@ be remembered between two calls.
 from datetime import timedelta
 
 from finetune_operator.api.conditions import ConditionType, Reason
-from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.fine_tune_job_status import Ended, Phase
 from finetune_operator.domain import conditions
 from finetune_operator.domain.endings import Ending, Outcome
 from finetune_operator.domain.lifecycle.retried import back_off
@@ -77,12 +77,24 @@ def settle(work: Work, number: int, ending: Ending) -> None:
     """Counts the end of an attempt, and says what follows."""
     counted = work.attempts
     work.stop_clock()
+    last = Ended(
+        number=number,
+        reason=ending.reason.value,
+        message=ending.message[:1024],
+        log=work.seen.last_lines[-4096:],
+        time=work.now,
+    )
     failures = counted.failures + (0 if ending.free else 1)
     # Attempts that nobody saw end (a status restored from a backup) count as disruptions.
     disruptions = max(counted.disruptions + (1 if ending.free else 0), number - failures)
     work.update(
         attempts=counted.model_copy(
-            update={"current": number, "failures": failures, "disruptions": disruptions}
+            update={
+                "current": number,
+                "failures": failures,
+                "disruptions": disruptions,
+                "last": last,
+            }
         )
     )
     work.set(ConditionType.ADMITTED, False, ending.reason, f"attempt {number}: {ending.message}")
