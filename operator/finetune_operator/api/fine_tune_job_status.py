@@ -134,7 +134,10 @@ class Attempts(ApiModel):
     failures: Count = 0
     """Attempts that failed; spec.restarts.limit bounds them."""
     disruptions: Count = 0
-    """Attempts ended by eviction, preemption, suspension or a lost node; not bounded."""
+    """Attempts ended by eviction, preemption, suspension or a lost node; bounded only in an
+    hour."""
+    recent_disruptions: Annotated[tuple[Time, ...], Field(max_length=16)] = ()
+    """When the nodes were taken away within the last hour; more than ten count as failures."""
     last: Ended | None = None
     """The last that ended without a result."""
 

@@ -1,6 +1,7 @@
 """Looks at everything that belongs to one FineTuneJob: live reads, and no more than needed."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime
 
 from finetune_operator.api.conditions import ConditionType, Reason
@@ -40,13 +41,22 @@ from finetune_operator.publishing import PUBLISHERS
 from finetune_operator.runtime.line import look_at_line
 from finetune_trainer.manifest import Progress
 
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a trainer has posted."""
+
+    progress: Progress | None
+    """The last, since this operator started."""
+    unchanged_seconds: float
+    """For how long it has said the same."""
+
+
 EXPLAINED_PODS = 3
 """Waiting pods whose events are read; the others wait for the same."""
 
 
-async def observe(
-    client: Client, job: FineTuneJob, progress: Progress | None, now: datetime
-) -> Observed:
+async def observe(client: Client, job: FineTuneJob, said: Said, now: datetime) -> Observed:
     """What decide() has to see of this job now.
 
     Raises:
@@ -98,7 +108,8 @@ async def observe(
         if undecided and job.spec.compute.nodes > 1
         else None,
         line=line,
-        progress=progress,
+        progress=said.progress,
+        unchanged_seconds=said.unchanged_seconds,
         last_lines=last_lines,
         leaving=tuple(_title(each) for each in strangers if was_of_a_job(each)),
         taken=tuple(_title(each) for each in strangers if not was_of_a_job(each)),
