@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
-from finetune_operator.api.cel import Rule, rules
+from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.pod_template import PodTemplate
 from finetune_operator.api.text import Name, Size
 
@@ -18,6 +18,24 @@ class DeviceChoice(StrEnum):
     GPU = "GPU"
     CPU = "CPU"
     FPGA = "FPGA"
+
+
+InstanceType = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    Matches(
+        r"^[A-Za-z0-9][-A-Za-z0-9_.]*$",
+        "must be an instance type such as Standard_NC24ads_A100_v4",
+    ),
+]
+
+
+class CapacityChoice(StrEnum):
+    """How nodes are paid for."""
+
+    ON_DEMAND = "OnDemand"
+    SPOT = "Spot"
+    SPOT_PREFERRED = "SpotPreferred"
 
 
 class Compute(ApiModel):
@@ -47,6 +65,12 @@ class Compute(ApiModel):
     checkpoint.volumeClaim. Default: 1."""
     gpus_per_node: Annotated[int, Field(ge=1, le=16)] = 1
     """GPUs of each node, used on GPU only. Default: 1."""
+    capacity_type: CapacityChoice = CapacityChoice.ON_DEMAND
+    """How nodes are paid for, where the FineTuneClass gets them: OnDemand, Spot (cheaper, and taken
+    back at any moment; training goes on from its checkpoint), or SpotPreferred: Spot of every
+    instance type first. Default: OnDemand."""
+    instance_types: Annotated[tuple[InstanceType, ...], Field(max_length=16)] = ()
+    """Machines that may be used, in order of preference. Empty: any."""
     pod_template: PodTemplate = PodTemplate()
     """What is added to the training pods."""
 

@@ -125,6 +125,26 @@ class Reason(StrEnum):
         "A Secret that is to be mounted, or a key of it, does not exist.",
         "Create it, or fix credentialsSecretRef.",
     )
+    PROVISIONING = "Provisioning", "Nodes are being made for the job."
+    NODES_READY = "NodesReady", "The nodes of the job are there."
+    RELEASING = "Releasing", "The job's nodes are being given back."
+    RELEASED = "Released", "The job holds no node."
+    INSUFFICIENT_CAPACITY = (
+        "InsufficientCapacity",
+        "The provider has no machine of the kind that was asked for.",
+        "Wait, name more compute.instanceTypes, or use another compute.capacityType.",
+    )
+    NODE_QUOTA_EXCEEDED = (
+        "NodeQuotaExceeded",
+        "The provider's quota does not allow the machines.",
+        "Ask the provider for more quota, or name other compute.instanceTypes.",
+    )
+    PROVISIONING_FAILED = (
+        "ProvisioningFailed",
+        "The provider can never give what was asked for; the message is its own.",
+        "Change compute.instanceTypes or the FineTuneClass as the message says, and create the job"
+        " again.",
+    )
     QUOTA_EXCEEDED = (
         "QuotaExceeded",
         "A ResourceQuota of the namespace does not allow the pods.",
@@ -206,6 +226,12 @@ class Reason(StrEnum):
         "The loss became infinite or not a number.",
         "Lower training.learningRate, raise warmupSteps or set precision: FP32, and create the job"
         " again.",
+    )
+    STUCK = (
+        "Stuck",
+        "The run took no step for many times as long as one takes; it was started again.",
+        "Where it comes back: read the pods' logs at that step (`kubectl finetune logs`); of"
+        " several nodes it is most often the network between them.",
     )
     SUPERSEDED = "Superseded", "A later attempt took over the volume; free of charge."
     PEER_LOST = "PeerLost", "Another pod of the attempt went away; its end decides."

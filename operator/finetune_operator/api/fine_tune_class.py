@@ -1,12 +1,12 @@
 """FineTuneClass: what a tenant may not decide alone."""
 
-from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
-from finetune_operator.api.cel import Matches
+from finetune_operator.api.cel import Matches, Rule, rules
+from finetune_operator.api.provisioner import Provisioner
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource
 from finetune_operator.api.text import Host, ImageReference
 
@@ -21,6 +21,13 @@ RegistryPattern = Annotated[
 ]
 
 
+InstanceTypePattern = Annotated[
+    str,
+    Field(min_length=1, max_length=64),
+    Matches(r"^[-A-Za-z0-9_.*]+$", "must be an instance type, in which `*` stands for anything"),
+]
+
+
 class Images(ApiModel):
     """Images of the pods that the operator makes."""
 
@@ -32,25 +39,15 @@ class Images(ApiModel):
     """Serves with vLLM on GPU. Absent: runtime VLLM is refused."""
 
 
-class ProvisionerType(StrEnum):
-    """Where nodes come from."""
-
-    EXISTING = "Existing"
-
-
-class Provisioner(ApiModel):
-    """Where nodes come from."""
-
-    type: ProvisionerType = ProvisionerType.EXISTING
-    """Existing: the nodes that the cluster has. Default: Existing."""
-
-
 class Allowed(ApiModel):
     """What jobs of this class may ask for."""
 
     registries: Annotated[tuple[RegistryPattern, ...], Field(max_length=64)] = ()
     """Registries that oci:// sources are fetched from and results are pushed to; `*` stands for
     any characters. Empty: any."""
+    instance_types: Annotated[tuple[InstanceTypePattern, ...], Field(max_length=64)] = ()
+    """Machines that jobs may name; `*` stands for any characters, such as Standard_NC*. Empty:
+    any."""
     max_nodes: Annotated[int, Field(ge=1, le=64)] | None = None
     """Highest compute.nodes. Absent: 64."""
 
@@ -71,6 +68,18 @@ class FineTuneClassSpec(ApiModel):
 class FineTuneClass(Kind):
     """What a tenant may not decide alone: images, nodes and limits. Cluster-scoped, like a
     StorageClass; the chart makes `default`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "oldSelf.spec.provisioner.type == 'Existing'"
+                " || self.spec.provisioner.type == oldSelf.spec.provisioner.type",
+                "jobs of this class may hold nodes, and only where they came from can they be given"
+                " back: make another class",
+                field=".spec.provisioner.type",
+            ),
+        )
+    )
 
     resource: ClassVar[Resource] = Resource(
         plural="finetuneclasses",

@@ -1,7 +1,7 @@
 """What the operator reports about a FineTuneJob."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -111,6 +111,21 @@ class Progress(ApiModel):
     """When the trainer said so."""
 
 
+class Ended(ApiModel):
+    """How an attempt ended; kept when its pods are gone."""
+
+    number: Count
+    """Of the attempt."""
+    reason: Text
+    """Why, in one word."""
+    message: Text
+    """Why, for people."""
+    log: Annotated[str, Field(max_length=4096)] = ""
+    """The last lines that the pod printed which tells most; empty where it was gone already."""
+    time: Time
+    """When it was seen."""
+
+
 class Attempts(ApiModel):
     """How often training was started."""
 
@@ -119,7 +134,12 @@ class Attempts(ApiModel):
     failures: Count = 0
     """Attempts that failed; spec.restarts.limit bounds them."""
     disruptions: Count = 0
-    """Attempts ended by eviction, preemption, suspension or a lost node; not bounded."""
+    """Attempts ended by eviction, preemption, suspension or a lost node; bounded only in an
+    hour."""
+    recent_disruptions: Annotated[tuple[Time, ...], Field(max_length=16)] = ()
+    """When the nodes were taken away within the last hour; more than ten count as failures."""
+    last: Ended | None = None
+    """The last that ended without a result."""
 
 
 Metrics = Annotated[dict[str, Decimal], Field(max_length=16)]
@@ -148,6 +168,32 @@ class Artifact(ApiModel):
     """Size of the image."""
 
 
+class Unavailable(ApiModel):
+    """Machines that the provider does not give for now."""
+
+    instance_type: Text
+    """Of the machine."""
+    capacity_type: Literal["OnDemand", "Spot"]
+    """How it was asked for."""
+    reason: Text
+    """Why, in one word."""
+    message: Text
+    """The provider's own words."""
+    until: Time
+    """When it is asked for again."""
+
+
+class Nodes(ApiModel):
+    """What the job holds of a provider, and what it was not given."""
+
+    instance_type: Text | None = None
+    """Machine of the nodes that are held or being made."""
+    capacity_type: Literal["OnDemand", "Spot"] | None = None
+    """How they are paid for."""
+    unavailable: Annotated[tuple[Unavailable, ...], Field(max_length=32)] = ()
+    """What is not asked for at present."""
+
+
 class Published(ApiModel):
     """Where the result answers."""
 
@@ -171,6 +217,8 @@ class FineTuneJobStatus(ApiModel):
     """What names stood for."""
     plan: Plan | None = None
     """How it is carried out."""
+    nodes: Nodes | None = None
+    """What it holds of a provider; absent where nodes are there already."""
     progress: Progress | None = None
     """How far it is."""
     attempts: Attempts | None = None

@@ -39,7 +39,20 @@ class Delete:
     """Without grace: for a pod on a node that no longer answers."""
 
 
-Action = Apply | Create | Delete
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """Sets who has to be asked before an object may go. The object is another version afterwards:
+    whatever else is to be said of it waits for the next look."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    resource_version: str
+    """Of the object that the list was read from: somebody else's finalizer must not get lost."""
+    finalizers: tuple[str, ...]
+
+
+Action = Apply | Create | Delete | Finalize
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ BATCH_JOB = Kind("batch/v1", "Job", "jobs")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NODE_POOL = Kind("karpenter.sh/v1", "NodePool", "nodepools", namespaced=False)
+NODE_CLAIM = Kind("karpenter.sh/v1", "NodeClaim", "nodeclaims", namespaced=False)
 KAITO_WORKSPACE = Kind("kaito.sh/v1beta1", "Workspace", "workspaces")
 
 BY_MANIFEST = {
@@ -66,6 +68,8 @@ BY_MANIFEST = {
         DEPLOYMENT,
         REPLICA_SET,
         POD_DISRUPTION_BUDGET,
+        NODE_POOL,
+        NODE_CLAIM,
         KAITO_WORKSPACE,
     )
 }

@@ -17,6 +17,9 @@ ATTEMPT = "finetune.dev/attempt"
 PASSED_ON = "kueue.x-k8s.io/"
 """Prefix of the labels that children inherit; any other would make GitOps tools adopt them."""
 
+NODES_FINALIZER = "finetune.dev/nodes"
+"""Held by a job while a provider holds something for it."""
+
 WORKSPACE_PATH = "/workspace"
 RECIPE_FILE = "recipe.json"
 RECIPE_PATH = "/etc/finetune"

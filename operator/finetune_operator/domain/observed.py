@@ -8,6 +8,7 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.domain.actions import Delete
 from finetune_operator.domain.kinds import BATCH_JOB, POD
 from finetune_operator.domain.names import Role
+from finetune_operator.domain.provisioning import EXISTING, Provision
 from finetune_operator.domain.publication import Publication
 from finetune_trainer.manifest import Progress
 
@@ -154,6 +155,10 @@ class Observed:
     line: Line = Line()
     progress: Progress | None = None
     """The last that was posted since the operator started."""
+    unchanged_seconds: float = 0.0
+    """For how long `progress` has been posted, each time the same."""
+    last_lines: str = ""
+    """What the pod printed last that tells how an attempt ended, while it is to be counted."""
     leaving: tuple[str, ...] = ()
     """Objects of an earlier job of this name, which the garbage collector still has to remove."""
 
@@ -161,6 +166,9 @@ class Observed:
     """Objects of somebody else's that have a name which this job needs."""
 
     publication: Publication | None = None
+    nodes_wanted: bool = False
+    """What `provision` works towards: nodes for the job, or none."""
+    provision: Provision = EXISTING
 
     def jobs_of(self, role: Role) -> list[BatchJob]:
         """The Jobs of a role, the newest last."""

@@ -1,8 +1,13 @@
 """Provisioner Existing: the nodes that the cluster has, and what is known of its storage."""
 
+from dataclasses import replace
+
+from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
 from finetune_operator.domain.kinds import NODE, STORAGE_CLASS
 from finetune_operator.domain.manifests.common import GPU
+from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Placement, Provision
+from finetune_operator.nodes.provisioner import of_types
 
 SINGLE_NODE_PROVISIONERS = frozenset(
     {
@@ -27,6 +32,17 @@ SINGLE_NODE_PROVISIONERS = frozenset(
 _GPU_MEMORY = "nvidia.com/gpu.memory"
 """MiB."""
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+class ExistingNodes:
+    """Asks nobody for nodes; a job that names instance types gets only such."""
+
+    async def look(
+        self, client: Client, its_class: FineTuneClass, request: NodeRequest
+    ) -> Provision:
+        """Always ready: the scheduler says what is missing."""
+        types = [offer.instance_type for offer in request.offers if offer.instance_type]
+        return replace(EXISTING, placement=Placement(requirements=of_types(types)))
 
 
 async def has_gpu_nodes(client: Client) -> bool:

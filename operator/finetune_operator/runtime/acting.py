@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 
 from finetune_operator.cluster.client import Client
-from finetune_operator.domain.actions import Action, Apply, Create, Event, JsonObject
+from finetune_operator.domain.actions import Action, Apply, Create, Event, Finalize, JsonObject
 from finetune_operator.domain.kinds import Kind
 from finetune_operator.runtime.tools import Tools
 
@@ -19,6 +19,9 @@ async def carry_out(client: Client, action: Action) -> None:
     elif isinstance(action, Create):
         await client.create(action.manifest)
         _log.info("created %s %s", action.manifest["kind"], action.manifest["metadata"]["name"])
+    elif isinstance(action, Finalize):
+        await client.finalize(action)
+        _log.info("finalizers are now %s", ", ".join(action.finalizers) or "none")
     else:
         await client.delete(action)
         _log.info("deleted %s %s", action.kind.name, action.name)

@@ -11,7 +11,7 @@ from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.cluster.errors import ForbiddenError, RefusedError
 from finetune_operator.domain import names
-from finetune_operator.domain.actions import JsonObject
+from finetune_operator.domain.actions import Finalize, JsonObject
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     FINE_TUNE_CLASS,
@@ -24,7 +24,7 @@ from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, r
 from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
 from finetune_operator.runtime.metrics import PhaseBoard
-from finetune_operator.runtime.observe import observe
+from finetune_operator.runtime.observe import Said, observe
 from finetune_operator.runtime.progress_book import ProgressBook
 from finetune_operator.runtime.tools import Tools
 
@@ -70,12 +70,15 @@ class FineTuneJobReconciler:
             # Only another version's schema lets this in; nothing safe can be done with it.
             _log.error("not a FineTuneJob that this version understands: %s", error)
             return None
-        if job.metadata.deletion_timestamp is not None:
+        deleted = job.metadata.deletion_timestamp is not None
+        if deleted and names.NODES_FINALIZER not in job.metadata.finalizers:
             return None
         async with self._turn_of(job):
             decision = await self._act(key, job)
         if decision is None:
             return None
+        if any(isinstance(each, Finalize) for each in decision.actions):
+            return 0.0  # what was read is another version now
         status = decision.status.to_dict()
         await say(self._tools, FINE_TUNE_JOB, live, status, decision.events)
         self._board.saw(key, decision.status.phase)
@@ -90,9 +93,11 @@ class FineTuneJobReconciler:
 
     async def _act(self, key: Key, job: FineTuneJob) -> Decision | None:
         """Looks, decides and acts. None when the namespace is on its way out."""
-        seen = await observe(self._client, job, self._progress.get(key))
+        now = self._tools.now()
+        said = Said(self._progress.get(key), self._progress.unchanged_seconds(key))
+        seen = await observe(self._client, job, said, now)
         around = Surroundings(
-            now=self._tools.now(),
+            now=now,
             progress_url=self._tools.settings.progress_url,
             progress_seconds=self._progress.seconds_between_writes,
         )

@@ -1,8 +1,10 @@
 """Looks at everything that belongs to one FineTuneJob: live reads, and no more than needed."""
 
 import asyncio
+from dataclasses import dataclass
+from datetime import datetime
 
-from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.output import PublishType
@@ -10,6 +12,7 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import NotFoundError
 from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import JsonObject
+from finetune_operator.domain.endings import telling
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     CONFIG_MAP,
@@ -20,8 +23,10 @@ from finetune_operator.domain.kinds import (
     VOLUME_CLAIM,
     Kind,
 )
-from finetune_operator.domain.names import Role
+from finetune_operator.domain.lifecycle.provision import node_request
+from finetune_operator.domain.names import NODES_FINALIZER, Role
 from finetune_operator.domain.observed import BatchJob, Child, Line, Notice, Observed, Pod
+from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
 from finetune_operator.domain.publication import Publication
 from finetune_operator.domain.views import (
     belongs_to,
@@ -31,16 +36,27 @@ from finetune_operator.domain.views import (
     view_pod,
     was_of_a_job,
 )
-from finetune_operator.nodes import existing
+from finetune_operator.nodes import PROVISIONERS, existing
 from finetune_operator.publishing import PUBLISHERS
 from finetune_operator.runtime.line import look_at_line
 from finetune_trainer.manifest import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a trainer has posted."""
+
+    progress: Progress | None
+    """The last, since this operator started."""
+    unchanged_seconds: float
+    """For how long it has said the same."""
+
 
 EXPLAINED_PODS = 3
 """Waiting pods whose events are read; the others wait for the same."""
 
 
-async def observe(client: Client, job: FineTuneJob, progress: Progress | None) -> Observed:
+async def observe(client: Client, job: FineTuneJob, said: Said, now: datetime) -> Observed:
     """What decide() has to see of this job now.
 
     Raises:
@@ -63,14 +79,18 @@ async def observe(client: Client, job: FineTuneJob, progress: Progress | None) -
     own_pods = tuple(view for view in views_of_pods if view is not None)
     undecided = not conditions.is_true(job.status.conditions, ConditionType.STARTED)
     claim_wanted = job.spec.checkpoint.volume_claim
-    notices, lost, line, publication = await asyncio.gather(
+    found_class = FineTuneClass.from_stored(its_class) if its_class else None
+    request = node_request(job, own_pods, now)
+    notices, lost, line, publication, provision, last_lines = await asyncio.gather(
         _notices(client, namespace, own_jobs, own_pods, claim),
         _lost_nodes(client, own_pods),
         _line(client, job, own_jobs, own_pods),
         _publication(client, job),
+        _provision(client, job, found_class, request),
+        _last_lines(client, job, own_jobs, own_pods),
     )
     return Observed(
-        finetune_class=FineTuneClass.from_stored(its_class) if its_class else None,
+        finetune_class=found_class,
         recipe=recipe,
         volume_claim=claim,
         service=service,
@@ -88,10 +108,14 @@ async def observe(client: Client, job: FineTuneJob, progress: Progress | None) -
         if undecided and job.spec.compute.nodes > 1
         else None,
         line=line,
-        progress=progress,
+        progress=said.progress,
+        unchanged_seconds=said.unchanged_seconds,
+        last_lines=last_lines,
         leaving=tuple(_title(each) for each in strangers if was_of_a_job(each)),
         taken=tuple(_title(each) for each in strangers if not was_of_a_job(each)),
         publication=publication,
+        nodes_wanted=request.wanted,
+        provision=provision,
     )
 
 
@@ -178,6 +202,38 @@ async def _line(
     ):
         return Line()
     return await look_at_line(client, job)
+
+
+async def _last_lines(
+    client: Client, job: FineTuneJob, batch_jobs: tuple[BatchJob, ...], pods: tuple[Pod, ...]
+) -> str:
+    """Of the attempt that has ended and is not counted yet."""
+    known = job.status.attempts
+    counted = known.failures + known.disruptions if known else 0
+    for each in batch_jobs:
+        if each.role is Role.TRAIN and each.number > counted and each.failure is not None:
+            found = telling(
+                pod for pod in pods if (pod.role, pod.number) == (each.role, each.number)
+            )
+            if found is not None:
+                pod, container = found
+                return await client.last_lines(pod.namespace, pod.name, container.name)
+    return ""
+
+
+async def _provision(
+    client: Client, job: FineTuneJob, its_class: FineTuneClass | None, request: NodeRequest
+) -> Provision:
+    """What the provisioner makes of what it sees, while nodes are wanted or may be held."""
+    held = NODES_FINALIZER in job.metadata.finalizers
+    if not request.wanted and not held:
+        return EXISTING
+    if its_class is None:
+        message = f"FineTuneClass {job.spec.class_name} does not exist, and it says whose the"
+        message += " nodes are: create it again, so that they can be given back"
+        return Provision(False, held, Reason.CLASS_NOT_FOUND, message)
+    provisioner = PROVISIONERS[its_class.spec.provisioner.type]
+    return await provisioner.look(client, its_class, request)
 
 
 async def _publication(client: Client, job: FineTuneJob) -> Publication | None:

@@ -11,7 +11,9 @@ from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.domain.lifecycle.accept import accept
 from finetune_operator.domain.lifecycle.admit import admit
 from finetune_operator.domain.lifecycle.finish import clean_up, succeed
+from finetune_operator.domain.lifecycle.leave import leave
 from finetune_operator.domain.lifecycle.prepare import prepare
+from finetune_operator.domain.lifecycle.provision import release
 from finetune_operator.domain.lifecycle.publish import publish
 from finetune_operator.domain.lifecycle.refused import refused
 from finetune_operator.domain.lifecycle.suspend import suspend
@@ -20,6 +22,7 @@ from finetune_operator.domain.lifecycle.work import Decision, Surroundings, Work
 from finetune_operator.domain.observed import Observed
 
 STEPS: tuple[Callable[[Work], bool], ...] = (
+    leave,
     clean_up,
     accept,
     suspend,
@@ -38,6 +41,8 @@ def decide(job: FineTuneJob, seen: Observed, around: Surroundings) -> Decision:
     for step in STEPS:
         if not step(work):
             break
+    # Last, because it is due in whatever phase the job is.
+    release(work)
     return work.decision()
 
 

@@ -1,18 +1,17 @@
 """Accept: can the job be carried out as written? If so, fix what exactly will be run."""
 
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from pydantic import ValidationError
 
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.distribution import StrategyChoice
 from finetune_operator.api.fine_tune_class import FineTuneClass
-from finetune_operator.api.fine_tune_job import FineTuneJobSpec
 from finetune_operator.api.fine_tune_job_status import Phase, Plan, Resolved
 from finetune_operator.domain import conditions
 from finetune_operator.domain.actions import Action, Apply, Delete
 from finetune_operator.domain.kinds import CONFIG_MAP
+from finetune_operator.domain.lifecycle.allowed import not_allowed
 from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.manifests.volume import (
     headless_service,
@@ -96,22 +95,9 @@ def _refusal(work: Work, its_class: FineTuneClass, recipe: Recipe) -> tuple[Reas
     if work.seen.taken:
         message = f"{', '.join(work.seen.taken)} exists and is not this job's: rename one of them"
         return Reason.NAME_TAKEN, message
-    allowed = its_class.spec.allowed
+    if refusal := not_allowed(work.spec, its_class):
+        return Reason.NOT_ALLOWED, refusal
     nodes = work.spec.compute.nodes
-    if allowed.max_nodes is not None and nodes > allowed.max_nodes:
-        message = (
-            f"compute.nodes is {nodes}, and FineTuneClass {its_class.metadata.name} allows"
-            f" {allowed.max_nodes}: lower it, or ask the platform team"
-        )
-        return Reason.NOT_ALLOWED, message
-    for field, uri in _image_uris(work.spec):
-        place = uri.removeprefix("oci://")
-        if allowed.registries and not any(_allows(each, place) for each in allowed.registries):
-            message = (
-                f"{field} is {uri}, and FineTuneClass {its_class.metadata.name} allows only"
-                f" {', '.join(allowed.registries)}: use one of them, or ask the platform team"
-            )
-            return Reason.NOT_ALLOWED, message
     if nodes > 1 and work.seen.storage_is_shared is False:
         claim = work.spec.checkpoint.volume_claim
         named = claim.storage_class_name or "the cluster's default StorageClass"
@@ -138,24 +124,6 @@ def _too_large(work: Work, recipe: Recipe) -> str | None:
     # Not of the layout that was chosen: another strategy may need less before any data.
     as_asked = build_recipe(work.job, recipe.compute.device)
     return impossible(as_asked, architecture, machine, limit)
-
-
-def _image_uris(spec: FineTuneJobSpec) -> list[tuple[str, str]]:
-    """Every oci:// place the job reads or writes, with its field."""
-    found = [("model.storageUri", spec.model.storage_uri)]
-    if spec.model.adapter_uri:
-        found.append(("model.adapterUri", spec.model.adapter_uri))
-    found += [("dataset.train", source.storage_uri) for source in spec.dataset.train]
-    found += [
-        ("dataset.validation", source.storage_uri) for source in spec.dataset.validation or ()
-    ]
-    found.append(("output.storageUri", spec.output.storage_uri))
-    return [(field, uri) for field, uri in found if uri.startswith("oci://")]
-
-
-def _allows(pattern: str, place: str) -> bool:
-    """Whether a place lies in a registry, or below a path of it."""
-    return fnmatchcase(place, pattern) or fnmatchcase(place, f"{pattern.rstrip('/*')}/*")
 
 
 def _refuse(work: Work, reason: Reason, message: str) -> None:

@@ -4,6 +4,7 @@ from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain.actions import Apply
 from finetune_operator.domain.lifecycle import attempts
+from finetune_operator.domain.lifecycle.provision import nodes_are_there
 from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.manifests.train import train_job
 from finetune_operator.domain.names import Role
@@ -25,6 +26,8 @@ def admit(work: Work) -> bool:
         work.again(pause)
         return False
     if work.plan.nodes > 1 and not _first_in_line(work):
+        return False
+    if not nodes_are_there(work):
         return False
     work.actions.append(Apply(train_job(work.blueprint(), number)))
     work.actions += [

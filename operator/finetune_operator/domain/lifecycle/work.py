@@ -91,6 +91,7 @@ class Work:
             image=self.resolved.trainer_image or "",
             insecure_registries=its_class.spec.insecure_registries if its_class else (),
             progress_url=self.around.progress_url,
+            placement=self.seen.provision.placement,
         )
 
     def holds(self, kind: ConditionType) -> bool:

@@ -11,6 +11,7 @@ from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.kinds import BATCH_JOB, FINE_TUNE_JOB, Kind
 from finetune_operator.domain.names import Role
+from finetune_operator.domain.provisioning import ANYWHERE, Placement
 from finetune_trainer.recipe import Device
 
 GPU = "nvidia.com/gpu"
@@ -36,6 +37,8 @@ class Blueprint:
     insecure_registries: tuple[str, ...] = ()
     progress_url: str = ""
     """Base URL of the operator's progress endpoint; empty where there is none."""
+    placement: Placement = ANYWHERE
+    """Of the pods that train."""
 
 
 def metadata(job: FineTuneJob, name: str, labels: Mapping[str, str] | None = None) -> JsonObject:

@@ -13,6 +13,7 @@ from finetune_operator.domain.manifests.common import (
     container,
     pod_spec,
 )
+from finetune_operator.domain.manifests.placement import placed
 from finetune_operator.domain.names import Role
 
 TRAIN = "train"
@@ -53,12 +54,16 @@ def train_job(blueprint: Blueprint, number: int) -> JsonObject:
     if plan.nodes > 1:
         pod["subdomain"] = names.service(blueprint.job.metadata.name)
         pod["affinity"] = _one_on_each_node(pod.get("affinity", {}), blueprint, number)
+    placed(pod, blueprint.placement)
     extra = {
         "completionMode": "Indexed",
         "completions": plan.nodes,
         "parallelism": plan.nodes,
     }
-    return batch_job(blueprint, Role.TRAIN, number, pod, extra)
+    made = batch_job(blueprint, Role.TRAIN, number, pod, extra)
+    if annotations := blueprint.placement.annotations:
+        made["spec"]["template"]["metadata"]["annotations"] = dict(annotations)
+    return made
 
 
 def _environment(blueprint: Blueprint, number: int) -> Mapping[str, str]:
