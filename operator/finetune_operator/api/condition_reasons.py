@@ -29,6 +29,13 @@ _UNPLACED: Reasons = (
 )
 """What keeps a pod from running."""
 
+_WITHOUT_NODES: Reasons = (
+    Reason.PROVISIONING,
+    Reason.INSUFFICIENT_CAPACITY,
+    Reason.NODE_QUOTA_EXCEEDED,
+)
+"""What keeps a job from nodes that are made for it."""
+
 _TERMINAL: Reasons = (
     Reason.CONFIGURATION_ERROR,
     Reason.DATA_ERROR,
@@ -43,6 +50,7 @@ _TRIED_AGAIN: Reasons = (
     Reason.PEER_LOST,
     Reason.UNAVAILABLE,
     Reason.TRAINER_FAILED,
+    Reason.STUCK,
 )
 _NOT_ACCEPTED: Reasons = (
     Reason.CLASS_NOT_FOUND,
@@ -80,6 +88,7 @@ _FAILED: Reasons = (
     Reason.GATE_FAILED,
     Reason.VOLUME_MISSING,
     Reason.PODS_FORBIDDEN,
+    Reason.PROVISIONING_FAILED,
 )
 _STALLED = _each(_NOT_ACCEPTED, _FAILED, (Reason.KAITO_MISSING,), _NOTHING_TO_SERVE)
 
@@ -95,6 +104,7 @@ _UNDER_WAY: Reasons = (
     Reason.NO_REVISION,
     Reason.SWITCHED_OFF,
     Reason.NODE_LOST,
+    Reason.CLASS_NOT_FOUND,
 )
 
 CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reasons]] = {
@@ -110,6 +120,10 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
             Reason.PENDING,
             Reason.WAITING_FOR_TURN,
             Reason.NODE_LOST,
+            Reason.CLASS_NOT_FOUND,
+            Reason.RELEASING,
+            Reason.RELEASED,
+            *_WITHOUT_NODES,
             *_UNPLACED,
         ),
     },
@@ -142,7 +156,7 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
         "False": (Reason.OTHER_BASE_MODEL,),
     },
     ConditionType.RECONCILING: {
-        "True": _each(_UNDER_WAY, _UNPLACED, _TRIED_AGAIN, _SERVER_ENDED),
+        "True": _each(_UNDER_WAY, _WITHOUT_NODES, _UNPLACED, _TRIED_AGAIN, _SERVER_ENDED),
         "False": (Reason.FINISHED, Reason.SUSPENDED, *_STALLED),
     },
     ConditionType.STALLED: {

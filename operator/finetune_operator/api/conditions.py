@@ -126,7 +126,6 @@ class Reason(StrEnum):
         "Create it, or fix credentialsSecretRef.",
     )
     PROVISIONING = "Provisioning", "Nodes are being made for the job."
-    NODES_READY = "NodesReady", "The nodes of the job are there."
     RELEASING = "Releasing", "The job's nodes are being given back."
     RELEASED = "Released", "The job holds no node."
     INSUFFICIENT_CAPACITY = (

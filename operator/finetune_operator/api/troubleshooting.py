@@ -15,6 +15,7 @@ _REVISIONS = (
 )
 _EVALUATION = "kubectl get finetunejob NAME -o jsonpath='{.status.evaluation}'"
 _CLASSES = "kubectl get finetuneclasses -o yaml"
+_NODES = "kubectl get finetunejob NAME -o jsonpath='{.status.nodes}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,19 @@ ADVICE: Mapping[Reason, Advice] = {
         ('kubectl patch finetunejob NAME --type merge -p \'{"spec": {"suspend": false}}\'',),
     ),
     # Waiting for something outside.
+    Reason.INSUFFICIENT_CAPACITY: Advice(
+        "The region or zone has no such machine left, most often of spot machines. The next of"
+        " compute.instanceTypes is asked for at once, the same one again later.",
+        (_NODES, _CONDITIONS),
+    ),
+    Reason.NODE_QUOTA_EXCEEDED: Advice(
+        "The subscription's vCPU quota of that machine family and region is used up, or 0.",
+        (_NODES, _CONDITIONS),
+    ),
+    Reason.PROVISIONING_FAILED: Advice(
+        "The instance type does not exist in that region, or the cluster does not support it.",
+        (_CONDITIONS, _CLASSES),
+    ),
     Reason.UNSCHEDULABLE: Advice(
         "No node is large enough, all are taken, a nodeSelector matches none, or a taint keeps the"
         " pod away. On GPU: no node offers nvidia.com/gpu, as when its device plugin is missing.",
@@ -179,6 +193,11 @@ ADVICE: Mapping[Reason, Advice] = {
         "The token has expired, may not read (or write) this repository, or the Secret's type is"
         " not kubernetes.io/dockerconfigjson. Gated models of a hub: its terms were not accepted.",
         ("kubectl describe secret SECRET", _CONDITIONS),
+    ),
+    Reason.STUCK: Advice(
+        "The processes of several nodes wait for each other over a network that is blocked, or"
+        " reading from or writing to the volume does not end.",
+        (_LOGS, _PODS),
     ),
     Reason.TRAINER_FAILED: Advice(
         "A defect of ours or of a library, a driver that does not fit the image, or a process that"

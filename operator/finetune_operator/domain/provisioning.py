@@ -104,5 +104,5 @@ class Provision:
     """Seconds after which to look again although nothing was seen to change."""
 
 
-EXISTING = Provision(ready=True, held=False, reason=Reason.NODES_READY, message="")
+EXISTING = Provision(ready=True, held=False, reason=Reason.SCHEDULED, message="")
 """Of a job that uses the nodes that there are."""

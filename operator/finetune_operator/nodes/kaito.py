@@ -83,7 +83,7 @@ def decide(
     return Provision(
         ready=len(ready) == request.nodes,
         held=bool(claims),
-        reason=Reason.NODES_READY if len(ready) == request.nodes else Reason.PROVISIONING,
+        reason=Reason.SCHEDULED if len(ready) == request.nodes else Reason.PROVISIONING,
         message=f"{message}: {said}" if said else message,
         actions=tuple(actions),
         offer=offer,

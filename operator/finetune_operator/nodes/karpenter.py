@@ -74,7 +74,7 @@ def own(settings: OwnNodePools, request: NodeRequest, live: JsonObject | None) -
         made = Apply(node_pool(settings, request))
         actions = (made,) if live is None else ()
         return Provision(False, ours, Reason.PROVISIONING, message, actions, requeue_after=2)
-    return Provision(True, True, Reason.NODES_READY, f"NodePool {name} is there", placement=place)
+    return Provision(True, True, Reason.SCHEDULED, f"NodePool {name} is there", placement=place)
 
 
 def node_pool(settings: OwnNodePools, request: NodeRequest) -> JsonObject:
@@ -111,7 +111,7 @@ def pool_name(request: NodeRequest) -> str:
 
 def _with_the_pods(place: Placement) -> Provision:
     message = "nodes come with the pods"
-    return Provision(True, False, Reason.NODES_READY, message, placement=place)
+    return Provision(True, False, Reason.SCHEDULED, message, placement=place)
 
 
 def _capacity(request: NodeRequest) -> list[str]:

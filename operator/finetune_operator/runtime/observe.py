@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.output import PublishType
@@ -23,7 +23,7 @@ from finetune_operator.domain.kinds import (
     VOLUME_CLAIM,
     Kind,
 )
-from finetune_operator.domain.lifecycle.provision import node_request
+from finetune_operator.domain.lifecycle.provision import node_request, without_class
 from finetune_operator.domain.names import NODES_FINALIZER, Role
 from finetune_operator.domain.observed import BatchJob, Child, Line, Notice, Observed, Pod
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
@@ -229,9 +229,7 @@ async def _provision(
     if not request.wanted and not held:
         return EXISTING
     if its_class is None:
-        message = f"FineTuneClass {job.spec.class_name} does not exist, and it says whose the"
-        message += " nodes are: create it again, so that they can be given back"
-        return Provision(False, held, Reason.CLASS_NOT_FOUND, message)
+        return without_class(job)
     provisioner = PROVISIONERS[its_class.spec.provisioner.type]
     return await provisioner.look(client, its_class, request)
 

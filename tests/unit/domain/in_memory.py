@@ -7,7 +7,6 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.provisioner import KAITO
@@ -15,7 +14,7 @@ from finetune_operator.domain import names
 from finetune_operator.domain.actions import Action, Apply, Create, Delete, Finalize
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide
-from finetune_operator.domain.lifecycle.provision import node_request
+from finetune_operator.domain.lifecycle.provision import node_request, without_class
 from finetune_operator.domain.observed import Line, Observed
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
 from finetune_operator.domain.views import view_batch_job, view_child, view_pod
@@ -96,7 +95,7 @@ class InMemory:
         if not request.wanted and not held:
             return EXISTING
         if its_class is None:
-            return Provision(False, held, Reason.CLASS_NOT_FOUND, "")
+            return without_class(self.job)
         if its_class.spec.provisioner.type != "KAITO":
             return EXISTING
         kept = [

@@ -17,7 +17,7 @@ from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.names import NODES_FINALIZER, Role
 from finetune_operator.domain.observed import Pod
 from finetune_operator.domain.offers import available, offers, remembered
-from finetune_operator.domain.provisioning import NodeRequest, Provision
+from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
 
 
 def node_request(job: FineTuneJob, pods: Sequence[Pod], now: datetime) -> NodeRequest:
@@ -51,6 +51,19 @@ def _wanted(job: FineTuneJob, pods: Sequence[Pod]) -> bool:
         and conditions.is_true(stated, ConditionType.ACCEPTED)
         and not any(conditions.is_true(stated, kind) for kind in over)
     )
+
+
+def without_class(job: FineTuneJob) -> Provision:
+    """Where the class is gone, which says whose the nodes are. A job that never asked for any goes
+    on with what was fixed when it was accepted."""
+    if job.status.nodes is None and NODES_FINALIZER not in job.metadata.finalizers:
+        return EXISTING
+    message = (
+        f"FineTuneClass {job.spec.class_name} does not exist, and it says whose the nodes are:"
+        " create it again"
+    )
+    held = NODES_FINALIZER in job.metadata.finalizers
+    return Provision(False, held, Reason.CLASS_NOT_FOUND, message)
 
 
 def nodes_are_there(work: Work) -> bool:

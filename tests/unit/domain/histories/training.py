@@ -49,6 +49,13 @@ def _evicted() -> Recorded:
     return world
 
 
+def _hangs() -> Recorded:
+    world = _training()
+    world.unchanged_seconds = 3600
+    world.reconcile()
+    return world
+
+
 def _one_leaves() -> Recorded:
     """One pod of an attempt is told to go, before the other has a node."""
     world = Recorded(job(compute=TWO_NODES))
@@ -104,6 +111,7 @@ def _refused() -> Recorded:
 
 TRAINING: dict[str, History] = {
     "an attempt is running": _training,
+    "it says for an hour that it is at the same step": _hangs,
     "one pod of two has to leave": _one_leaves,
     **{
         f"an attempt ended: {code.reason}": _ended(code)

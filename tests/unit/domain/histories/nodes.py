@@ -1,0 +1,75 @@
+"""Nodes that are made for a job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from finetune_operator.api.conditions import Reason
+from finetune_operator.domain.provisioning import Offer, Provision, Refusal
+from tests.unit.domain.histories.world import History, Recorded, finish_pods
+from tests.unit.domain.in_memory import CLAIMING, job
+
+LARGE = Offer("Standard_NC24ads_A100_v4", spot=False)
+ASKED = Provision(False, True, Reason.PROVISIONING, "0 of 1 nodes are ready", offer=LARGE)
+
+
+def _claiming() -> Recorded:
+    world = Recorded(job(compute={"device": "CPU", "instanceTypes": [LARGE.instance_type]}))
+    world.finetune_class = CLAIMING
+    return world
+
+
+def _asking() -> Recorded:
+    world = _claiming()
+    finish_pods(world)
+    return world
+
+
+def _without_capacity() -> Recorded:
+    world = _asking()
+    world.refuse_node(world.all("NodeClaim")[0])
+    world.settle()
+    return world
+
+
+def _answered(provision: Provision) -> History:
+    """A provider that says so."""
+
+    def history() -> Recorded:
+        world = _asking()
+        world.also_seen = {"provision": provision}
+        world.settle()
+        return world
+
+    return history
+
+
+def _refused(reason: Reason) -> History:
+    refusal = Refusal(LARGE, reason, "the provider's own words", 600)
+    return _answered(replace(ASKED, held=False, refusals=(refusal,)))
+
+
+def _given_back() -> Recorded:
+    world = _claiming()
+    world.end(world.to_training())
+    world.settle()
+    return world
+
+
+def _class_deleted() -> Recorded:
+    world = _asking()
+    world.finetune_class = None
+    world.settle()
+    return world
+
+
+NODES: dict[str, History] = {
+    "its nodes are being made": _asking,
+    "no instance type has capacity": _without_capacity,
+    "the provider's quota is used up": _refused(Reason.NODE_QUOTA_EXCEEDED),
+    "the provider does not know the instance type": _answered(
+        replace(ASKED, failed=True, reason=Reason.PROVISIONING_FAILED, message="no such size")
+    ),
+    "its nodes are given back": _given_back,
+    "the class that its nodes are of is deleted": _class_deleted,
+}
