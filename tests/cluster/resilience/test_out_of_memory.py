@@ -23,4 +23,7 @@ def test_the_memory_limit_is_told_with_what_to_lower(kube: Kube, sources: Source
     for field in ("training.tokensPerBatch", "training.maxLength", "compute.podTemplate.resources"):
         assert field in failed["message"]
     # It was training that reached it, and it was not tried again.
-    assert ended["status"]["attempts"] == {"current": 1, "failures": 1, "disruptions": 0}
+    attempts = ended["status"]["attempts"]
+    assert (attempts["current"], attempts["failures"], attempts["disruptions"]) == (1, 1, 0)
+    assert attempts["last"]["reason"] == "OutOfMemory"
+    assert "DataParallel" in attempts["last"]["log"], "what it printed before it was killed"
