@@ -46,6 +46,7 @@ BATCH_JOB = Kind("batch/v1", "Job", "jobs")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 KAITO_WORKSPACE = Kind("kaito.sh/v1beta1", "Workspace", "workspaces")
 
 BY_MANIFEST = {
@@ -66,6 +67,7 @@ BY_MANIFEST = {
         DEPLOYMENT,
         REPLICA_SET,
         POD_DISRUPTION_BUDGET,
+        LEASE,
         KAITO_WORKSPACE,
     )
 }
