@@ -1,6 +1,6 @@
 """The latest progress of each training job, kept in memory until the reconciler writes it down.
 
-Losing it with the process loses nothing: the trainer posts again within seconds.
+Losing it with the process loses nothing: the trainer posts its newest again within seconds.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,10 @@ class ProgressBook:
         return max(JOB_SECONDS, len(self._latest) / WRITES_PER_SECOND)
 
     def post(self, key: Key, progress: Progress) -> None:
-        """Takes what a trainer says, unless it is older than what is known."""
+        """Takes what a trainer says, unless it is known already or older than what is known."""
         known = self._latest.get(key)
+        if known == progress:
+            return
         if known and (progress.attempt, progress.step) < (known.attempt, known.step):
             return
         if known is None or known.attempt != progress.attempt:

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between posts."""
+REPEAT = 10.0
+"""Seconds without news after which the newest is posted again: the operator that took it may have
+gone before it wrote it down."""
 TIMEOUT = 5.0
 """Seconds for one post."""
 
@@ -73,7 +76,7 @@ class ProgressReporter:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._changed.wait()
+            self._changed.wait(REPEAT)
             self._changed.clear()
             if self._newest is not None:
                 self._post(self._newest)
