@@ -144,9 +144,10 @@ class Election:
         """See Leadership."""
         while (left := self._candidate.leads_until - self._clock()) > 0:
             await asyncio.sleep(min(RENEW_SECONDS if self._certain else LOOK_SECONDS, left))
-            left = self._candidate.leads_until - self._clock()
-            await self._round(min(ROUND_SECONDS, left))
-        raise LeadershipLostError(f"leads no longer: {self._problem or self._holder()}")
+            if (left := self._candidate.leads_until - self._clock()) > 0:
+                await self._round(min(ROUND_SECONDS, left))
+        late = f"{self._title} was not renewed in time" if self._candidate.holds else self._holder()
+        raise LeadershipLostError(f"leads no longer: {self._problem or late}")
 
     async def release(self) -> None:
         """See Leadership; never raises an ApiError."""
