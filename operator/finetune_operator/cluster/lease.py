@@ -18,8 +18,9 @@ from finetune_operator.domain import leadership
 from finetune_operator.domain.kinds import LEASE
 from finetune_operator.domain.leadership import LOOK_SECONDS, RENEW_SECONDS, Candidate
 
-ROUND_SECONDS = 2.5
-"""Bound of a look and a write, their retries included: two of them fit before the deadline."""
+ROUND_SECONDS = 4.0
+"""Bound of a look and a write, their retries included: one that hangs leaves a leader the time for
+another, and a server may take seconds to answer."""
 
 _log = logging.getLogger(__name__)
 

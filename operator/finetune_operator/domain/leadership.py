@@ -109,7 +109,8 @@ class Candidate:
     def saw(self, found: Record | None, now: float) -> Self:
         """After a look that was answered at `now`; None: there is no Lease.
 
-        A deleted Lease is no sign that its holder has stopped: its time is waited for.
+        A deleted Lease is no sign that its holder has stopped: its time is waited for. Only one
+        that has never seen it, because it starts in just these seconds, takes it for free.
         """
         if found is None or (self.record is not None and found.version == self.record.version):
             return self
