@@ -23,10 +23,12 @@ Grant = tuple[str, str, str]
 
 
 def granted() -> set[Grant]:
-    """(group, resource, verb) of the operator's ClusterRole."""
+    """(group, resource, verb) of the operator's two roles."""
+    everywhere = Kube("").get("clusterrole", "finetune-operator")["rules"]
+    at_home = Kube(OPERATOR_NAMESPACE).get("role", "finetune-operator")["rules"]
     return {
         (group, resource, verb)
-        for rule in Kube("").get("clusterrole", "finetune-operator")["rules"]
+        for rule in everywhere + at_home
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -49,10 +51,8 @@ def uses(event: dict[str, Any]) -> set[Grant]:
         return set()
     parts = (reference["resource"], reference.get("subresource", ""))
     group, resource = reference.get("apiGroup", ""), "/".join(filter(None, parts))
-    # Server-side apply of an object that was not there is authorized as create, too.
-    verbs = (
-        {event["verb"], "create"} if event["verb"] == "patch" and code == 201 else {event["verb"]}
-    )
+    # To apply or to put an object that was not there is authorized as create, too.
+    verbs = {event["verb"], "create"} if code == 201 else {event["verb"]}
     return {(group, resource, verb) for verb in verbs}
 
 

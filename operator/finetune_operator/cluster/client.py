@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -46,8 +46,15 @@ def path_of(kind: Kind, namespace: str | None, name: str = "", subresource: str 
 class Client:
     """One session with the API server, to be used as an async context manager."""
 
-    def __init__(self, connection: Connection, call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        call_seconds: float = CALL_SECONDS,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._connection = connection
+        self._may_write = may_write
+        """Asked before each attempt: a process that was frozen while it led must not go on."""
         self._call_seconds = call_seconds
         self._host = urlsplit(connection.url).netloc
         self._session: aiohttp.ClientSession | None = None
@@ -121,6 +128,24 @@ class Client:
         return await self._request(
             "POST",
             path_of(kind, manifest["metadata"].get("namespace")),
+            query={"fieldManager": FIELD_MANAGER},
+            body=manifest,
+        )
+
+    async def replace(self, manifest: Mapping[str, Any]) -> JsonObject:
+        """PUT: makes the object exactly this one, if it is still of the version given in it.
+
+        Of a kind that may be created so (Lease), one without a version is created.
+
+        Raises:
+            ConflictError: the object has changed since it was read, or was replaced.
+            RefusedError: also when an object without a version is there already.
+        """
+        kind = BY_MANIFEST[manifest["apiVersion"], manifest["kind"]]
+        metadata = manifest["metadata"]
+        return await self._request(
+            "PUT",
+            path_of(kind, metadata.get("namespace"), metadata["name"]),
             query={"fieldManager": FIELD_MANAGER},
             body=manifest,
         )
@@ -238,6 +263,8 @@ class Client:
     ) -> str:
         if self._session is None:
             raise RuntimeError("the client is used outside its context")
+        if method != "GET" and not self._may_write():
+            raise errors.NotLeadingError(f"{method} {path}: another replica may lead by now")
         headers = {"Content-Type": content_type}
         if authorization := self._connection.authorization():
             headers["Authorization"] = authorization

@@ -31,6 +31,10 @@ class ForbiddenError(ApiError):
     """Permission, quota or an admission policy stands against it; those may change."""
 
 
+class NotLeadingError(ApiError):
+    """A write was not sent, because this replica leads no longer."""
+
+
 class UnauthorizedError(ApiError):
     """The credentials were not accepted; a token that has rotated is read again."""
 

@@ -29,3 +29,5 @@ REQUESTS = Counter(
 REQUEST_SECONDS = Histogram(
     "rest_client_request_duration_seconds", "Latency of requests", ["verb", "host"]
 )
+
+LEADING = Gauge("leader_election_master_status", "1 while this replica leads", ["name"])

@@ -48,6 +48,7 @@ REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 NODE_POOL = Kind("karpenter.sh/v1", "NodePool", "nodepools", namespaced=False)
 NODE_CLAIM = Kind("karpenter.sh/v1", "NodeClaim", "nodeclaims", namespaced=False)
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 KAITO_WORKSPACE = Kind("kaito.sh/v1beta1", "Workspace", "workspaces")
 
 BY_MANIFEST = {
@@ -70,6 +71,7 @@ BY_MANIFEST = {
         POD_DISRUPTION_BUDGET,
         NODE_POOL,
         NODE_CLAIM,
+        LEASE,
         KAITO_WORKSPACE,
     )
 }

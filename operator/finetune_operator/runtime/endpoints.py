@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.metrics import PROGRESS_POSTS
 from finetune_operator.runtime.progress_book import ProgressBook
+from finetune_operator.runtime.relay import NoLeaderError, Relay
 from finetune_operator.runtime.tokens import TokenError, TokenVerifier
 from finetune_trainer.manifest import Progress
 
@@ -55,7 +56,7 @@ def probes(alive: Callable[[], str], ready: Callable[[], str]) -> web.Applicatio
     return application
 
 
-def progress_endpoint(book: ProgressBook, verifier: TokenVerifier) -> web.Application:
+def progress_endpoint(book: ProgressBook, verifier: TokenVerifier, relay: Relay) -> web.Application:
     """POST /v1/progress/<namespace>/<job>, with the pod's own token."""
 
     async def post(request: web.Request) -> web.Response:
@@ -63,6 +64,8 @@ def progress_endpoint(book: ProgressBook, verifier: TokenVerifier) -> web.Applic
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 body = await request.read()
+                if relay.is_needed():
+                    return await relay.pass_on(key, request, body)
                 progress = Progress.model_validate_json(body)
                 scheme, _, token = request.headers.get("Authorization", "").partition(" ")
                 if scheme.lower() != "bearer":
@@ -75,6 +78,8 @@ def progress_endpoint(book: ProgressBook, verifier: TokenVerifier) -> web.Applic
         except TokenError as error:
             _log.info("progress of %s refused: %s", key, error)
             return _answer(401, "Unauthorized", str(error))
+        except NoLeaderError as error:
+            return _answer(503, "NoLeader", str(error))
         book.post(key, progress)
         return _answer(204, "", "")
 

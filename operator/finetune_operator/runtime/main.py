@@ -1,21 +1,40 @@
-"""Starts everything, and ends everything when any part of it ends."""
+"""Starts everything, and ends everything when any part of it ends.
+
+Of several replicas one works; the others stand by: they serve probes and metrics, pass progress on
+to the one that works, look at the Lease, and watch nothing.
+"""
 
 import asyncio
 import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
+from ipaddress import IPv6Address
 
 from prometheus_client import start_http_server
 
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.connection import ConfiguredConnection
 from finetune_operator.cluster.events import EventRecorder
+from finetune_operator.cluster.lease import (
+    ROUND_SECONDS,
+    Election,
+    Leadership,
+    LeadershipLostError,
+    Unopposed,
+)
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
 from finetune_operator.runtime import logs, watching
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
+from finetune_operator.runtime.leading import lead
 from finetune_operator.runtime.progress_book import ProgressBook
+from finetune_operator.runtime.relay import relaying
 from finetune_operator.runtime.settings import Settings
+from finetune_operator.runtime.signals import end_on_signals
 from finetune_operator.runtime.tokens import TokenVerifier
 from finetune_operator.runtime.tools import Tools
 from finetune_operator.runtime.worker import RECONCILE_SECONDS, Runner
@@ -27,21 +46,36 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Runs the operator until SIGTERM."""
+    """Runs the operator until SIGTERM; exits with 1 when it may not go on."""
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
     start_http_server(settings.metrics_port)
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except asyncio.CancelledError:
+        _log.info("ended, as it was told to")
+    except LeadershipLostError as error:
+        _log.error("%s", error)
+        sys.exit(1)
 
 
 async def run(settings: Settings) -> None:
-    """The operator within a running loop.
+    """The operator within a running loop, until the task is cancelled, as SIGTERM does.
 
     Raises:
         Exception: a part that should run for ever has ended; the process is to be started again.
     """
-    async with Client(ConfiguredConnection()) as client:
-        tools = Tools(client, EventRecorder(client), settings, lambda: datetime.now(UTC))
+    task = asyncio.current_task()
+    assert task is not None
+    take_signals = partial(end_on_signals, task)
+    take_signals()
+    connection = ConfiguredConnection()
+    async with (
+        _leadership(settings, connection) as leadership,
+        Client(connection, may_write=leadership.leads) as client,
+        relaying(leadership) as relay,
+    ):
+        tools = Tools(client, EventRecorder(client), settings, _now)
         runners: list[Runner] = []
 
         def wake(key: Key, seconds: float) -> None:
@@ -52,36 +86,46 @@ async def run(settings: Settings) -> None:
         book = ProgressBook(wake)
         runners += [Runner(each, client) for each in controllers(tools, book)]
         ready = asyncio.Event()
-        health = probes(lambda: _stuck(runners), lambda: "" if ready.is_set() else "not watching")
-        reports = progress_endpoint(book, TokenVerifier(client))
+        health = probes(lambda: _stuck(runners), lambda: _unready(leadership, ready))
+        reports = progress_endpoint(book, TokenVerifier(client), relay)
         async with (
             serving(health, settings.probe_port) as probe_port,
             serving(reports, settings.progress_port) as progress_port,
         ):
             _log.info("probes on port %d, progress on port %d", probe_port, progress_port)
-            await watching.api_is_served(client, list(watching.watched_kinds(runners)))
-            await _run_until_told(runners, ready, settings)
+            await leadership.acquire(_progress_url(settings, progress_port))
+            watches = watching.watch(client, runners, ready, take_signals)
+            await lead(leadership, watches, runners, settings.resync_seconds)
 
 
-async def _run_until_told(runners: list[Runner], ready: asyncio.Event, settings: Settings) -> None:
-    """kopf ends on SIGTERM. Workers are cut off wherever they are: any call may be the last."""
-    until_told = asyncio.create_task(watching.watch(runners, ready))
-    endless = [
-        asyncio.create_task(part)
-        for runner in runners
-        for part in (
-            runner.resync(settings.resync_seconds),
-            *(runner.work() for _ in range(runner.controller.workers)),
-        )
-    ]
-    try:
-        done, _ = await asyncio.wait([until_told, *endless], return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (until_told, *endless):
-            task.cancel()
-        await asyncio.gather(until_told, *endless, return_exceptions=True)
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def _leadership(
+    settings: Settings, connection: ConfiguredConnection
+) -> AsyncIterator[Leadership]:
+    if not settings.lease:
+        yield Unopposed()
+        return
+    namespace, name = settings.lease.split("/")
+    async with Client(connection, call_seconds=0.8 * ROUND_SECONDS) as client:
+        yield Election(client, namespace, name, settings.pod_name, now=_now)
+
+
+def _progress_url(settings: Settings, port: int) -> str:
+    """Where other replicas reach this one."""
+    address = settings.pod_ip
+    host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+    return f"http://{host}:{port}"
+
+
+def _unready(leadership: Leadership, ready: asyncio.Event) -> str:
+    """A standby is ready as it is: a rolling upgrade waits for that."""
+    if leadership.leads():
+        return "" if ready.is_set() else "not watching"
+    return leadership.problem()
 
 
 def _stuck(runners: list[Runner]) -> str:

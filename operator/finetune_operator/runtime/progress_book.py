@@ -1,6 +1,6 @@
 """The latest progress of each training job, kept in memory until the reconciler writes it down.
 
-Losing it with the process loses nothing: the trainer posts again within seconds.
+Losing it with the process loses nothing: the trainer posts its newest again within seconds.
 """
 
 import time
@@ -38,16 +38,17 @@ class ProgressBook:
     def post(self, key: Key, progress: Progress) -> None:
         """Takes what a trainer says, unless it is older than what is known."""
         known = self._latest.get(key)
+        if known == progress:
+            self._last[key] = self._clock()
+            return
         if known and (progress.attempt, progress.step) < (known.attempt, known.step):
             return
         if known is None or known.attempt != progress.attempt:
             self._wake(key, 0.0)
         else:
             self._wake(key, self.seconds_between_writes)
-        self._last[key] = self._clock()
-        if progress != known:
-            self._first[key] = self._last[key]
         self._latest[key] = progress
+        self._first[key] = self._last[key] = self._clock()
 
     def get(self, key: Key) -> Progress | None:
         """The latest of a job."""

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 PREFIX = "FINETUNE_"
 
@@ -26,6 +27,16 @@ class Settings(BaseModel):
     probe_port: int = Field(default=8081, ge=0, le=65535)
     """The probes' port; 0 takes a free one."""
 
+    lease: str = Field(default="", pattern="^([^/]+/[^/]+)?$")
+    """`namespace/name` of the Lease by which replicas agree who works; empty: this is the only
+    operator."""
+
+    pod_name: str = ""
+    """Its own, by which the Lease names it."""
+
+    pod_ip: IPv4Address | IPv6Address | None = None
+    """Its own, where the other replicas reach it."""
+
     resync_seconds: float = Field(default=600.0, gt=0)
     """How often everything is looked at again, in case a change was not seen."""
 
@@ -34,6 +45,12 @@ class Settings(BaseModel):
     an init container fetches them."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @model_validator(mode="after")
+    def _a_replica_can_be_named_and_reached(self) -> Self:
+        if self.lease and not (self.pod_name and self.pod_ip):
+            raise ValueError("FINETUNE_LEASE needs FINETUNE_POD_NAME and FINETUNE_POD_IP")
+        return self
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -48,8 +48,14 @@ def watched_kinds(runners: Sequence[Runner]) -> dict[Kind, str]:
     return found
 
 
-async def watch(runners: Sequence[Runner], ready: asyncio.Event) -> None:
-    """Watches until SIGTERM or SIGINT; `ready` is set when all watches were begun."""
+async def watch(
+    client: Client,
+    runners: Sequence[Runner],
+    ready: asyncio.Event,
+    take_signals: Callable[[], None],
+) -> None:
+    """Watches until it is cancelled; `ready` is set when all watches were begun."""
+    await api_is_served(client, list(watched_kinds(runners)))
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry, id="kubernetes")(_login)
     settings = kopf.OperatorSettings()
@@ -68,7 +74,8 @@ async def watch(runners: Sequence[Runner], ready: asyncio.Event) -> None:
             registry=registry,
         )(_handler(kind, runners))
     kopf_identity: Any = "finetune-operator"
-    await kopf.operator(
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=settings,
         standalone=True,
@@ -77,6 +84,9 @@ async def watch(runners: Sequence[Runner], ready: asyncio.Event) -> None:
         identity=kopf_identity,
         ready_flag=ready,
     )
+    # kopf has just taken the signals for itself, and would take seconds to end.
+    take_signals()
+    await kopf.run_tasks(tasks, ignored=others)
 
 
 def kopf_name(kind: Kind) -> str:

@@ -1,11 +1,12 @@
-"""serviceaccount, clusterrole, clusterrolebinding, userroles."""
+"""serviceaccount, clusterrole, role, their bindings, userroles."""
 
 from __future__ import annotations
 
 import pytest
 
-from finetune_operator.domain.kinds import BY_MANIFEST
+from finetune_operator.domain.kinds import BY_MANIFEST, LEASE
 from tests.unit.chart.conftest import NAMESPACE, Object, Render, only
+from tests.unit.chart.test_deployment import container
 
 
 def granted(objects: list[Object]) -> set[tuple[str, str, str]]:
@@ -53,13 +54,26 @@ def test_pods_can_be_deleted_but_not_made(objects: list[Object]) -> None:
     assert not verbs & {"create", "patch", "update"}
 
 
-def test_the_account_of_the_release_holds_the_role(objects: list[Object]) -> None:
-    binding = only(objects, "ClusterRoleBinding")
+@pytest.mark.parametrize("kind", ["ClusterRole", "Role"])
+def test_the_account_of_the_release_holds_the_role(objects: list[Object], kind: str) -> None:
+    binding = only(objects, f"{kind}Binding")
     account = only(objects, "ServiceAccount")["metadata"]
     assert binding["subjects"] == [
         {"kind": "ServiceAccount", "name": account["name"], "namespace": NAMESPACE}
     ]
-    assert binding["roleRef"]["name"] == "finetune-operator"
+    assert (
+        binding["roleRef"]["name"] == only(objects, kind, "finetune-operator")["metadata"]["name"]
+    )
+    assert binding["roleRef"]["kind"] == kind
+
+
+def test_no_lease_but_its_own_is_within_reach(objects: list[Object]) -> None:
+    (rule,) = only(objects, "Role")["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == ([LEASE.group], [LEASE.plural])
+    environment = container(objects)["env"]
+    (name,) = (each["value"] for each in environment if each["name"] == "FINETUNE_LEASE")
+    assert name == f"{NAMESPACE}/{rule['resourceNames'][0]}"
+    assert not [grant for grant in granted(objects) if LEASE.plural in grant]
 
 
 def test_only_the_pod_itself_asks_for_the_token(objects: list[Object]) -> None:

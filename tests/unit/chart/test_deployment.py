@@ -24,9 +24,35 @@ def test_it_satisfies_the_restricted_profile(objects: list[Object]) -> None:
     }
 
 
-def test_one_operator_runs_and_a_new_one_waits_for_the_old(objects: list[Object]) -> None:
+def test_a_new_operator_stands_by_before_the_old_one_ends(objects: list[Object]) -> None:
     spec = only(objects, "Deployment")["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+
+
+def test_two_replicas_avoid_each_other_and_leave_one_at_a_time(render: Render) -> None:
+    objects = render({"replicas": 2})
+    assert only(objects, "Deployment")["spec"]["replicas"] == 2
+    rules = pod(objects)["affinity"]["podAntiAffinity"]
+    (apart,) = rules["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert apart["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    budget = only(objects, "PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    labels = only(objects, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    for selector in (budget["selector"], apart["podAffinityTerm"]["labelSelector"]):
+        assert selector["matchLabels"].items() <= labels
+
+
+def test_a_single_replica_keeps_no_node_from_being_drained(objects: list[Object]) -> None:
+    assert "PodDisruptionBudget" not in {each["kind"] for each in objects}
+
+
+def test_an_affinity_that_is_given_is_the_only_one(render: Render) -> None:
+    given = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    assert pod(render({"affinity": given}))["affinity"] == given
 
 
 def test_the_image_is_named_by_digest(objects: list[Object]) -> None:
@@ -34,9 +60,17 @@ def test_the_image_is_named_by_digest(objects: list[Object]) -> None:
 
 
 def test_the_operator_understands_every_variable(objects: list[Object]) -> None:
-    environment = {item["name"]: item["value"] for item in container(objects)["env"]}
+    fields = {"metadata.name": "finetune-operator-0", "status.podIP": "10.0.0.7"}
+    environment = {
+        item["name"]: item["value"]
+        if "value" in item
+        else fields[item["valueFrom"]["fieldRef"]["fieldPath"]]
+        for item in container(objects)["env"]
+    }
     settings = Settings.from_environment(environment)
     assert settings.progress_url == f"http://finetune-operator.{NAMESPACE}.svc:8090"
+    assert settings.lease == f"{NAMESPACE}/finetune-operator"
+    assert (settings.pod_name, str(settings.pod_ip)) == tuple(fields.values())
 
 
 def test_no_variable_of_a_service_reaches_the_settings(objects: list[Object]) -> None:

@@ -21,10 +21,13 @@ def test_trainers_of_any_namespace_may_report_progress(objects: list[Object]) ->
     }
 
 
-def test_the_operator_reaches_only_names_and_the_api_server(render: Render) -> None:
-    policy = only(render({"networkPolicy": {"apiServerPorts": [6443]}}), "NetworkPolicy")
+def test_the_operator_reaches_only_names_itself_and_the_api_server(render: Render) -> None:
+    objects = render({"networkPolicy": {"apiServerPorts": [6443]}})
+    policy = only(objects, "NetworkPolicy")
     ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
-    assert ports == [53, 53, 6443]
+    assert ports == [53, 53, "progress", 6443]
+    (to,) = (rule["to"] for rule in policy["spec"]["egress"] if "to" in rule)
+    assert to == [{"podSelector": only(objects, "Deployment")["spec"]["selector"]}]
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 

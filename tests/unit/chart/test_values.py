@@ -14,7 +14,8 @@ IMAGES = {"operator": OPERATOR, "trainer": TRAINER}
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        pytest.param({"replicas": 2}, "replicas", id="unknown"),
+        pytest.param({"replicaCount": 2}, "replicaCount", id="unknown"),
+        pytest.param({"replicas": 0}, "replicas", id="none would work"),
         pytest.param({"class": {"insecure": []}}, "insecure", id="unknown below"),
         pytest.param({"images": {"operator": "operator:latest"}}, "operator", id="not by digest"),
         pytest.param({"logLevel": "verbose"}, "logLevel", id="not a level"),

@@ -7,9 +7,11 @@ from typing import Any, cast
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from finetune_operator.cluster.lease import Unopposed
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.endpoints import BODY_LIMIT, probes, progress_endpoint
 from finetune_operator.runtime.progress_book import ProgressBook
+from finetune_operator.runtime.relay import relaying
 from finetune_operator.runtime.tokens import TokenError, TokenVerifier
 
 REPORT = {"attempt": 1, "stage": "Training", "step": 7, "totalSteps": 100}
@@ -47,9 +49,10 @@ async def test_probes(problem: str, status: int) -> None:
 )
 async def test_progress(body: dict[str, Any], headers: dict[str, str], status: int) -> None:
     book = ProgressBook(lambda key, seconds: None)
-    application = progress_endpoint(book, cast(TokenVerifier, Verifier()))
-    async with TestClient(TestServer(application)) as client:
-        answer = await client.post(PATH, json=body, headers=headers)
-        assert answer.status == status
+    async with relaying(Unopposed()) as relay:
+        application = progress_endpoint(book, cast(TokenVerifier, Verifier()), relay)
+        async with TestClient(TestServer(application)) as client:
+            answer = await client.post(PATH, json=body, headers=headers)
+            assert answer.status == status
     known = book.get(Key("team", "chat"))
     assert (known is not None and known.step == 7) == (status == 204)

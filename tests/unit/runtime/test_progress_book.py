@@ -28,6 +28,17 @@ def test_the_first_report_is_shown_at_once_and_the_next_ones_later() -> None:
     assert wishes == [0, 10, 10]
 
 
+def test_what_is_said_again_asks_for_nothing() -> None:
+    wishes: list[float] = []
+    book = ProgressBook(lambda key, seconds: wishes.append(seconds))
+    book.post(KEY, report(1))
+    book.post(KEY, report(1))
+    assert wishes == [0]
+    book.forget(KEY)
+    book.post(KEY, report(1))
+    assert wishes == [0, 0], "after another operator has taken over it is news"
+
+
 def test_many_jobs_are_written_less_often() -> None:
     book = ProgressBook(lambda key, seconds: None)
     for number in range(400):

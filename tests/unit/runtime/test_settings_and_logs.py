@@ -20,7 +20,13 @@ def test_settings_are_read_from_the_environment() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"FINETUNE_PROBEPORT": "1"}, {"FINETUNE_PROBE_PORT": "no"}, {"FINETUNE_LOG_LEVEL": "LOUD"}],
+    [
+        {"FINETUNE_PROBEPORT": "1"},
+        {"FINETUNE_PROBE_PORT": "no"},
+        {"FINETUNE_LOG_LEVEL": "LOUD"},
+        {"FINETUNE_LEASE": "without-namespace"},
+        {"FINETUNE_LEASE": "system/operator", "FINETUNE_POD_NAME": "operator-0"},
+    ],
 )
 def test_what_is_not_understood_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError):

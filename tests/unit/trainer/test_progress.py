@@ -79,19 +79,21 @@ def test_newest_progress_is_posted_with_the_newest_token(
     }
 
 
+def test_what_did_not_arrive_is_posted_again_without_news(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("INTERVAL", "REPEAT"):
+        monkeypatch.setattr(progress, name, 0.01)
+    token = tmp_path / "token"
+    token.write_text("first")
+    with ProgressReporter(operator.url, token) as reporter:
+        reporter.report(at(1))
+        said = [operator.posts.get(timeout=60)[1] for _ in range(3)]  # the first is refused
+    assert [each["step"] for each in said] == [1, 1, 1]
+
+
 def test_training_does_not_depend_on_it(tmp_path: Path) -> None:
     with ProgressReporter("http://127.0.0.1:9/v1/progress", tmp_path / "none") as reporter:
         reporter.report(at(1))
     with ProgressReporter("", tmp_path / "none") as reporter:
         reporter.report(at(1))
-
-
-def test_a_run_that_takes_no_step_goes_on_saying_so(
-    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "INTERVAL", 0.01)
-    monkeypatch.setattr(progress, "HEARTBEAT", 0.01)
-    (tmp_path / "token").write_text("token")
-    with ProgressReporter(operator.url, tmp_path / "token") as reporter:
-        reporter.report(at(1))
-        assert [operator.posts.get(timeout=60)[1]["step"] for _ in range(3)] == [1, 1, 1]

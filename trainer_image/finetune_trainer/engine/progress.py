@@ -16,9 +16,10 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between posts."""
-HEARTBEAT = 30.0
-"""Seconds after which the same is posted again: a run that says so, but takes no step, hangs; one
-that says nothing may only have lost the network."""
+REPEAT = 10.0
+"""Seconds without news after which the newest is posted again: the operator that took it may have
+gone before it wrote it down; and a run that says for long that it is at the same step hangs, where
+one that says nothing may only have lost the network."""
 TIMEOUT = 5.0
 """Seconds for one post."""
 
@@ -76,7 +77,7 @@ class ProgressReporter:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._changed.wait(HEARTBEAT)
+            self._changed.wait(REPEAT)
             self._changed.clear()
             if self._newest is not None:
                 self._post(self._newest)
