@@ -9,16 +9,17 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from finetune_operator.cluster import errors, metrics
 from finetune_operator.cluster.connection import Connection
 from finetune_operator.cluster.merge_patch import merge_patch
+from finetune_operator.cluster.paths import path_of, selectors
 from finetune_operator.domain.actions import Delete, JsonObject
 from finetune_operator.domain.kinds import BY_MANIFEST, Kind
 
@@ -34,21 +35,18 @@ LIST_CHUNK = 500
 MAXIMUM_CONNECTIONS = 32
 
 
-def path_of(kind: Kind, namespace: str | None, name: str = "", subresource: str = "") -> str:
-    """The URL path of an object, or of a collection when no name is given."""
-    parts = ["apis" if kind.group else "api", kind.api_version]
-    if kind.namespaced and namespace:
-        parts += ["namespaces", quote(namespace)]
-    parts += [kind.plural, *(quote(part) for part in (name, subresource) if part)]
-    return "/" + "/".join(parts)
-
-
 class Client:
     """One session with the API server, to be used as an async context manager."""
 
-    def __init__(self, connection: Connection, call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        call_seconds: float = CALL_SECONDS,
+        field_manager: str = FIELD_MANAGER,
+    ) -> None:
         self._connection = connection
         self._call_seconds = call_seconds
+        self._field_manager = field_manager
         self._host = urlsplit(connection.url).netloc
         self._session: aiohttp.ClientSession | None = None
 
@@ -57,7 +55,7 @@ class Client:
             connector=aiohttp.TCPConnector(
                 ssl=self._connection.ssl_context(), limit=MAXIMUM_CONNECTIONS
             ),
-            headers={"User-Agent": FIELD_MANAGER, "Accept": ACCEPTED},
+            headers={"User-Agent": self._field_manager, "Accept": ACCEPTED},
         )
         return self
 
@@ -86,17 +84,57 @@ class Client:
         fields: str = "",
     ) -> list[JsonObject]:
         """All objects that match both selectors, of one namespace or of all."""
-        query = {"limit": str(LIST_CHUNK)}
-        query |= {"labelSelector": labels} if labels else {}
-        query |= {"fieldSelector": fields} if fields else {}
+        found, _ = await self.list_at_version(kind, namespace, labels=labels, fields=fields)
+        return found
+
+    async def list_at_version(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+    ) -> tuple[list[JsonObject], str]:
+        """The same with the resourceVersion of the list, from which a watch can go on."""
+        query = {"limit": str(LIST_CHUNK), **selectors(labels, fields)}
         found: list[JsonObject] = []
         while True:
             page = await self._request("GET", path_of(kind, namespace), query=query)
             found += page.get("items") or []
-            token = page.get("metadata", {}).get("continue")
-            if not token:
-                return found
-            query["continue"] = token
+            metadata = page.get("metadata", {})
+            if not metadata.get("continue"):
+                return found, metadata.get("resourceVersion", "")
+            query["continue"] = metadata["continue"]
+
+    async def lines(
+        self, path: str, query: Mapping[str, str], *, silence: float
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of an answer that may go on for ever: a watch, or a log that is followed.
+
+        Not tried again, because only the reader knows where it was.
+
+        Args:
+            silence: seconds without a byte after which the connection counts as broken.
+
+        Raises:
+            ApiError: it was refused, could not be made, or broke.
+        """
+        timeout = aiohttp.ClientTimeout(sock_connect=ATTEMPT_SECONDS, sock_read=silence)
+        try:
+            async with self._open.get(
+                self._connection.url + path, params=query, headers=self._headers(), timeout=timeout
+            ) as response:
+                if response.status >= 400:
+                    raise errors.from_status(response.status, _reason(await response.text()))
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield line
+                if rest:
+                    yield rest
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unavailable("GET", path, error) from error
 
     async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:
         """Server-side apply: creates the object or changes the fields that are ours."""
@@ -105,7 +143,7 @@ class Client:
         return await self._request(
             "PATCH",
             path_of(kind, metadata.get("namespace"), metadata["name"]),
-            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            query={"fieldManager": self._field_manager, "force": "true"},
             body=manifest,
             content_type="application/apply-patch+yaml",
         )
@@ -121,8 +159,20 @@ class Client:
         return await self._request(
             "POST",
             path_of(kind, manifest["metadata"].get("namespace")),
-            query={"fieldManager": FIELD_MANAGER},
+            query={"fieldManager": self._field_manager},
             body=manifest,
+        )
+
+    async def patch(
+        self, kind: Kind, namespace: str, name: str, change: Mapping[str, Any]
+    ) -> JsonObject:
+        """Merge patch of an object, whatever else was changed in it meanwhile."""
+        return await self._request(
+            "PATCH",
+            path_of(kind, namespace, name),
+            query={"fieldManager": self._field_manager},
+            body=change,
+            content_type="application/merge-patch+json",
         )
 
     async def patch_status(self, kind: Kind, live: JsonObject, status: JsonObject) -> bool:
@@ -138,7 +188,7 @@ class Client:
         await self._request(
             "PATCH",
             path_of(kind, metadata.get("namespace"), metadata["name"], "status"),
-            query={"fieldManager": FIELD_MANAGER},
+            query={"fieldManager": self._field_manager},
             body={"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch},
             content_type="application/merge-patch+json",
         )
@@ -196,15 +246,11 @@ class Client:
         data: bytes | None,
         content_type: str,
     ) -> JsonObject:
-        if self._session is None:
-            raise RuntimeError("the client is used outside its context")
-        headers = {"Content-Type": content_type}
-        if authorization := self._connection.authorization():
-            headers["Authorization"] = authorization
+        headers = {"Content-Type": content_type, **self._headers()}
         started = time.monotonic()
         status = 0
         try:
-            async with self._session.request(
+            async with self._open.request(
                 method,
                 self._connection.url + path,
                 params=query,
@@ -216,9 +262,7 @@ class Client:
                 text = await response.text()
                 wait = response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise errors.UnavailableError(
-                f"{method} {path}: {str(error) or type(error).__name__}"
-            ) from error
+            raise _unavailable(method, path, error) from error
         finally:
             code = str(status) if status else "<error>"
             metrics.REQUESTS.labels(code, method, self._host).inc()
@@ -228,6 +272,20 @@ class Client:
             raise errors.from_status(status, _reason(text), retry_after)
         answer: JsonObject = json.loads(text)
         return answer
+
+    @property
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the client is used outside its context")
+        return self._session
+
+    def _headers(self) -> dict[str, str]:
+        authorization = self._connection.authorization()
+        return {"Authorization": authorization} if authorization else {}
+
+
+def _unavailable(method: str, path: str, error: Exception) -> errors.UnavailableError:
+    return errors.UnavailableError(f"{method} {path}: {str(error) or type(error).__name__}")
 
 
 def _reason(text: str) -> str:

@@ -96,7 +96,7 @@ def view_child(child: JsonObject | None) -> Child | None:
 
 def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
     """Events of the cluster's, the newest first."""
-    ordered = sorted(events, key=_last_seen, reverse=True)
+    ordered = sorted(events, key=last_seen, reverse=True)
     return tuple(
         Notice(
             about=event.get("involvedObject", {}).get("uid", ""),
@@ -105,6 +105,18 @@ def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
         )
         for event in ordered
     )
+
+
+def last_seen(event: JsonObject) -> str:
+    """When an event happened last, as the API server writes moments."""
+    series: dict[str, Any] = event.get("series") or {}
+    times = (
+        event.get("lastTimestamp"),
+        series.get("lastObservedTime"),
+        event.get("eventTime"),
+        event["metadata"].get("creationTimestamp"),
+    )
+    return max(str(moment) for moment in times if moment)
 
 
 def belongs_to(child: JsonObject, uid: str) -> bool:
@@ -127,17 +139,6 @@ def _deleted(metadata: JsonObject) -> datetime | None:
     end = _time(metadata.get("deletionTimestamp"))
     grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
     return end - grace if end else None
-
-
-def _last_seen(event: JsonObject) -> str:
-    series: dict[str, Any] = event.get("series") or {}
-    times = (
-        event.get("lastTimestamp"),
-        series.get("lastObservedTime"),
-        event.get("eventTime"),
-        event["metadata"].get("creationTimestamp"),
-    )
-    return max(str(moment) for moment in times if moment)
 
 
 def _view_container(container: dict[str, Any]) -> Container:
