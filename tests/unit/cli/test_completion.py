@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from finetune_operator import cli
-from tests.programs import ROOT, write_programs
+from tests.installed import ROOT, write_programs
 
 
 @pytest.fixture(scope="module")

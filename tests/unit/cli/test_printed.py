@@ -12,15 +12,16 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.cli.description import describe
-from finetune_operator.cli.job_state import end, telling
+from finetune_operator.cli.job_state import end, queue_place, telling
 from finetune_operator.cli.list_jobs import table
 from finetune_operator.cli.log_sources import Wanted, sources
 from finetune_operator.cli.plan import planned
 from finetune_operator.cli.refusals import Refused
 from finetune_operator.cli.stop import saved_step, what_is_kept
 from finetune_operator.cli.top import screenful
+from finetune_operator.domain import conditions
 from finetune_trainer.exit_codes import ExitCode
 from tests.unit.cli import stories
 from tests.unit.cli.stories import Story
@@ -84,6 +85,22 @@ def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b[32m" not in printed(
         table([job], LATER, namespaces=False, wide=False), colours=True
     )
+
+
+def test_a_place_in_the_queue_is_shown_where_it_is_told() -> None:
+    status = stories.in_line().job.status
+    assert queue_place(status) == "waits"
+    placed = conditions.set_condition(
+        status.conditions,
+        ConditionType.ADMITTED,
+        "False",
+        Reason.WAITING_FOR_TURN,
+        "place 2 of 5: job research/large goes first",
+        generation=1,
+        now=START,
+    )
+    assert queue_place(status.model_copy(update={"conditions": placed})) == "2/5"
+    assert queue_place(stories.second_attempt().job.status) == ""
 
 
 @pytest.mark.parametrize(
