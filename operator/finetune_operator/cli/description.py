@@ -123,13 +123,12 @@ def _attempts(known: Known, now: datetime) -> Iterator[Text]:
         )
         for each in known.attempts
     ]
-    if rows:
-        yield from columns(["NUMBER", "BEGAN", "TOOK", "END"], rows, indent="  ")
+    yield from columns(["NUMBER", "BEGAN", "TOOK", "END"], rows, indent="  ")
 
 
 def _pods(pods: Sequence[Pod]) -> Iterator[Text]:
     rows = [(task(pod), pod.name, pod.node, state(pod)) for pod in pods]
-    return columns(["TASK", "POD", "NODE", "STATE"], rows, indent="  ") if rows else iter(())
+    return columns(["TASK", "POD", "NODE", "STATE"], rows, indent="  ")
 
 
 def _evaluation(status: FineTuneJobStatus) -> Iterator[Text]:
@@ -144,7 +143,7 @@ def _evaluation(status: FineTuneJobStatus) -> Iterator[Text]:
 
 def _artifacts(status: FineTuneJobStatus) -> Iterator[Text]:
     rows = [(each.kind.value, _bytes(each.bytes), each.uri) for each in status.artifacts]
-    return columns(["KIND", "SIZE", "URI"], rows, indent="  ") if rows else iter(())
+    return columns(["KIND", "SIZE", "URI"], rows, indent="  ")
 
 
 def _conditions(status: FineTuneJobStatus, now: datetime) -> Iterator[Text]:
@@ -159,7 +158,7 @@ def _conditions(status: FineTuneJobStatus, now: datetime) -> Iterator[Text]:
         for each in status.conditions
     ]
     header = ["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]
-    return columns(header, rows, indent="  ") if rows else iter(())
+    return columns(header, rows, indent="  ")
 
 
 def _events(happenings: Sequence[Happening], now: datetime) -> Iterator[Text]:
@@ -174,7 +173,7 @@ def _events(happenings: Sequence[Happening], now: datetime) -> Iterator[Text]:
         for each in happenings
     ]
     header = ["AGE", "TYPE", "REASON", "ABOUT", "MESSAGE"]
-    return columns(header, rows, indent="  ") if rows else iter(())
+    return columns(header, rows, indent="  ")
 
 
 def _section(name: str, lines: Iterable[Text]) -> Iterator[Text]:

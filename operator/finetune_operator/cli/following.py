@@ -1,7 +1,6 @@
 """Follows a job's logs from container to container until the job ends."""
 
 import asyncio
-import contextlib
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
@@ -12,12 +11,7 @@ from finetune_operator.cli.log_writer import LogWriter
 from finetune_operator.cli.pods import ordered
 from finetune_operator.cli.refusals import aside, say
 from finetune_operator.cluster.client import Client
-from finetune_operator.cluster.errors import (
-    NotFoundError,
-    RefusedError,
-    ThrottledError,
-    UnavailableError,
-)
+from finetune_operator.cluster.errors import ApiError, NotFoundError, RefusedError
 from finetune_operator.cluster.mirror import Mirror, Selection
 from finetune_operator.cluster.pod_logs import log_lines
 from finetune_operator.domain import names
@@ -28,7 +22,8 @@ AGAIN_SECONDS = 1.0
 """Before a log that broke off is asked for again."""
 LAST_WORDS_SECONDS = 10.0
 """How long what is still being read may take once the job has ended."""
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 5.0
+"""Before it is seen that a log cannot be read, or that nobody reads what is written."""
 DELETED = End(ExitCode.CONFIGURATION_ERROR, "deleted while its logs were followed")
 
 
@@ -122,21 +117,24 @@ class Follower:
         """To the end of the container, whatever breaks off meanwhile."""
         after = ""
         while True:
-            with contextlib.suppress(UnavailableError, ThrottledError, RefusedError):
-                try:
-                    async for line in log_lines(
-                        self._client,
-                        self._namespace,
-                        source.pod,
-                        source.container,
-                        follow=True,
-                        tail=tail,
-                        after=after,
-                    ):
-                        after = line.moment or after
-                        self._writer.write(source, line.text)
-                except NotFoundError:
-                    return
+            try:
+                async for line in log_lines(
+                    self._client,
+                    self._namespace,
+                    source.pod,
+                    source.container,
+                    follow=True,
+                    tail=tail,
+                    after=after,
+                ):
+                    after = line.moment or after
+                    self._writer.write(source, line.text)
+            except NotFoundError:
+                return
+            except ApiError as error:
+                not_started = isinstance(error, RefusedError)
+                if not (error.retriable or not_started):
+                    raise
             if self._is_over(source):
                 return
             await asyncio.sleep(AGAIN_SECONDS)

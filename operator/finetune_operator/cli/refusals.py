@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from finetune_operator.cli.columns import safe
 from finetune_trainer.exit_codes import ExitCode
 
 
@@ -42,7 +43,7 @@ def show_refusals(console: Console, refusals: Iterable[Refusal]) -> None:
 
 def say(console: Console, label: str, text: str, style: str = "yellow") -> None:
     """A line that begins with a coloured word; never broken, so that paths can be copied."""
-    console.print(Text.assemble((label, style), "  ", text), soft_wrap=True)
+    console.print(Text.assemble((label, style), "  ", safe(text)), soft_wrap=True)
 
 
 def aside() -> Console:

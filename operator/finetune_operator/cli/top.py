@@ -83,7 +83,7 @@ def screenful(
     placed = [(pod.node or "-", pod.name, state(pod)) for pod in pods if not pod.over]
     if placed:
         yield Text()
-        yield from columns(["NODE", "POD", "STATE"], sorted(placed))
+    yield from columns(["NODE", "POD", "STATE"], sorted(placed))
 
 
 async def _show(

@@ -155,7 +155,10 @@ def bad_data() -> Story:
 def diverged() -> Story:
     """After an attempt that failed without a name, one that names its reason."""
     story = Story("diverged")
-    story.end(story.to_training(), 1, "RuntimeError: out of luck")
+    said_nothing_of_its_own = (
+        "Traceback (most recent call last):\n\x1b[31mRuntimeError\x1b[0m: luck"
+    )
+    story.end(story.to_training(), 1, said_nothing_of_its_own)
     story.to_training()
     story.trains(40, attempt=2)
     (pod,) = story.pods()

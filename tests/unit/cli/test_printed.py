@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.cli.columns import columns, named
 from finetune_operator.cli.description import describe
 from finetune_operator.cli.job_state import end, queue_place, telling
 from finetune_operator.cli.list_jobs import table
@@ -186,3 +187,9 @@ def test_which_logs_are_read_and_in_which_order(wanted: Wanted, prefixes: list[s
         story.run(pod)
     found = [source.prefix for source in sources(story.known().pods, wanted)]
     assert found == prefixes
+
+
+def test_what_others_wrote_commands_no_terminal() -> None:
+    lines = named([("Now", "one\n\x1b[2Jtwo"), ("To do", "")])
+    assert printed(lines) == "Now:  one\n      �[2Jtwo\n"
+    assert printed(columns(["A", "B"], [["one\n two", "\x9b2J"]])) == "A         B\none two   �2J\n"
