@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from finetune_trainer.exit_codes import ExitCode
 from tests.cluster import played_trainer
-from tests.cluster.conftest import Departures, dump
+from tests.cluster.conftest import NAMESPACE_GONE_WITHIN, Departures, dump
 from tests.cluster.kube import Kube, Object, is_true, restricted
 from tests.cluster.simulation.api import Api
 from tests.cluster.simulation.operator_process import OperatorProcess
@@ -111,17 +112,33 @@ class Plugin:
         )
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def own_operator(
+    cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Path]:
+    """The operator of this checkout as a process outside the cluster; gives its log."""
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    async with Api() as api, installed_operator_asleep(api):
+        await asyncio.gather(*(install_kind(api, *crd) for crd in CRDS.items()))
+        process = OperatorProcess(Path(os.environ["KUBECONFIG"]), log, {})
+        process.start()
+        try:
+            yield log
+        finally:
+            process.close()
+
+
 @pytest.fixture(scope="module")
 def plugin(
     request: pytest.FixtureRequest,
     cluster: dict[str, Any],
     departures: Departures,
+    own_operator: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Plugin]:
-    """A namespace, an operator of this checkout and a class whose trainer is played."""
+    """A namespace, and a class whose trainer is played."""
     folder = tmp_path_factory.mktemp("plugin")
-    registry = cluster["registry"]
-    image = played_trainer.push_played_trainer(registry, folder / "image")
+    image = played_trainer.push_played_trainer(cluster["registry"], folder / "image")
     kube = Kube(f"t-plugin-{os.getpid()}")
     (folder / "bin").mkdir()
     made = Plugin(kube, write_programs(folder / "bin"), image, kube.namespace)
@@ -132,32 +149,14 @@ def plugin(
         "spec": {"images": {"trainer": image}},
     }
     failures = request.session.testsfailed
-    with asyncio.Runner() as runner:
-        operator = _operator(folder)
-        runner.run(anext(operator))
-        try:
-            Kube("").apply(restricted(kube.namespace), its_class)
-            yield made
-            if request.session.testsfailed > failures:
-                dump(kube)
-                print((folder / "operator.log").read_text()[-20_000:])
-            for name in [each["metadata"]["name"] for each in kube.items("finetunejobs")]:
-                kube.delete("finetunejob", name)
-            departures.add(kube)
-            Kube("").delete("finetuneclass", made.class_name)
-        finally:
-            runner.run(operator.aclose())
-
-
-async def _operator(folder: Path) -> AsyncIterator[None]:
-    async with Api() as api, installed_operator_asleep(api):
-        await asyncio.gather(*(install_kind(api, *crd) for crd in CRDS.items()))
-        process = OperatorProcess(Path(os.environ["KUBECONFIG"]), folder / "operator.log", {})
-        process.start()
-        try:
-            yield
-        finally:
-            process.close()
+    Kube("").apply(restricted(kube.namespace), its_class)
+    yield made
+    if request.session.testsfailed > failures:
+        dump(kube)
+        print(own_operator.read_text()[-20_000:])
+    departures.add(kube)
+    kube.wait_gone("namespace", kube.namespace, deadline=NAMESPACE_GONE_WITHIN)
+    Kube("").delete("finetuneclass", made.class_name)
 
 
 @pytest.fixture(scope="module")
