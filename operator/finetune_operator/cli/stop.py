@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -11,7 +12,7 @@ from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.cli import access, jobs
 from finetune_operator.cli.access import Access
-from finetune_operator.cli.job_state import end, over, telling
+from finetune_operator.cli.job_state import over, telling
 from finetune_operator.cli.pods import ordered
 from finetune_operator.cli.refusals import refused, say
 from finetune_operator.cluster.mirror import Mirror, Selection
@@ -50,72 +51,70 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         title = jobs.title(job)
         if over(job.status):
             raise refused(f"{title} is {job.status.phase}: there is nothing to stop")
-        await given.client.patch(
-            FINE_TUNE_JOB, job.metadata.namespace, job.metadata.name, {"spec": {"suspend": True}}
-        )
-        if not arguments.wait:
-            say(
-                console,
-                "stopping",
-                f"{title}; kubectl finetune describe {arguments.name} tells more",
-            )
-            return ExitCode.OK
-        saved = await _until_suspended(given, job, arguments.timeout)
-        again = f"go on with: kubectl finetune resume {arguments.name}"
-        say(console, "suspended", f"{title}: {saved}; {again}")
+        if arguments.wait:
+            saved = await _stopped(given, job, arguments.timeout)
+            again = f"go on with: kubectl finetune resume {arguments.name}"
+            say(console, "suspended", f"{title}: {saved}; {again}")
+        else:
+            await _suspend(given, job)
+            more = f"kubectl finetune describe {arguments.name} tells more"
+            say(console, "stopping", f"{title}; {more}")
         return ExitCode.OK
 
     return access.in_cluster(arguments, work)
 
 
-async def _until_suspended(given: Access, job: FineTuneJob, seconds: int) -> str:
-    """What was saved.
+async def _suspend(given: Access, job: FineTuneJob) -> None:
+    await given.client.patch(
+        FINE_TUNE_JOB, job.metadata.namespace, job.metadata.name, {"spec": {"suspend": True}}
+    )
+
+
+async def _stopped(given: Access, job: FineTuneJob, seconds: int) -> str:
+    """What was saved, once the job is suspended.
 
     Raises:
         Refused: it is not suspended in time, or has ended by itself.
     """
-    its_job = Selection(
-        FINE_TUNE_JOB, job.metadata.namespace, fields=f"metadata.name={job.metadata.name}"
-    )
-    its_pods = Selection(
-        POD,
-        job.metadata.namespace,
-        labels=f"{names.JOB_UID}={job.metadata.uid},{names.ROLE}={Role.TRAIN}",
-    )
-    title, step = jobs.title(job), None
+    namespace, name = job.metadata.namespace, job.metadata.name
+    its_job = Selection(FINE_TUNE_JOB, namespace, fields=f"metadata.name={name}")
+    its_pods = Selection(POD, namespace, labels=f"{names.JOB_UID}={job.metadata.uid}")
     status = job.status
     try:
-        async with (
-            asyncio.timeout(seconds),
-            Mirror(given.client, its_job, its_pods) as mirror,
-        ):
+        # Watched before they are told to go: a pod says what it saved, and is gone.
+        async with asyncio.timeout(seconds), Mirror(given.client, its_job, its_pods) as mirror:
+            await _suspend(given, job)
+            step = None
             while True:
                 step = saved_step(ordered(mirror.objects[its_pods].values())) or step
                 stored = mirror.objects[its_job].get(job.metadata.uid)
                 if stored is None:
-                    raise refused(f"{title} was deleted meanwhile")
+                    raise refused(f"{jobs.title(job)} was deleted meanwhile")
                 status = jobs.read(stored).status
                 if is_true(status.conditions, ConditionType.SUSPENDED):
                     return what_is_kept(status, step)
-                if ended := end(status):
-                    raise refused(f"{title} has ended before it could be stopped: {ended.message}")
+                if over(status):
+                    raise refused(f"{jobs.title(job)} is {status.phase}: it ended by itself")
                 await mirror.change(seconds)
     except TimeoutError:
         told = telling(status)
-        why = f" ({told.message})" if told else ""
         raise refused(
-            f"{title} is not suspended after {seconds} s{why}: it still will be;"
-            f" kubectl finetune describe {job.metadata.name} tells more",
+            f"{jobs.title(job)} is not suspended after {seconds} s"
+            f"{f' ({told.message})' if told else ''}: it still will be; kubectl finetune describe"
+            f" {name} tells more",
             ExitCode.UNAVAILABLE,
         ) from None
 
 
-def saved_step(pods: list[Pod]) -> int | None:
-    """Of the checkpoint that a trainer says it saved when it was told to go; None: none says."""
+def saved_step(pods: Sequence[Pod]) -> int | None:
+    """Of the checkpoint that the newest attempt says it saved when it was told to go; None: it
+    has said none."""
+    trainers = [pod for pod in pods if pod.role is Role.TRAIN]
+    newest = max((pod.number for pod in trainers), default=0)
     steps = []
-    for pod in pods:
+    for pod in trainers:
         for container in pod.containers:
-            if container.exit_code == ExitCode.PREEMPTED:
+            if pod.number == newest and container.exit_code == ExitCode.PREEMPTED:
                 try:
                     steps.append(Failure.model_validate_json(container.message).step)
                 except ValidationError:

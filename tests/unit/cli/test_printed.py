@@ -23,6 +23,8 @@ from finetune_operator.cli.refusals import Refused
 from finetune_operator.cli.stop import saved_step, what_is_kept
 from finetune_operator.cli.top import screenful
 from finetune_operator.domain import conditions
+from finetune_operator.domain.names import Role
+from finetune_operator.domain.observed import Container, Pod
 from finetune_trainer.exit_codes import ExitCode
 from tests.unit.cli import stories
 from tests.unit.cli.stories import Story
@@ -160,6 +162,17 @@ def test_what_stop_says_was_saved() -> None:
         "no step was trained yet, and nothing is lost"
     )
     assert what_is_kept(stories.succeeded().job.status, None).startswith("training is complete")
+
+
+def test_what_an_earlier_attempt_saved_is_not_what_was_saved_now() -> None:
+    said = Container("train", exit_code=13, message='{"reason": "P", "message": "", "step": 431}')
+    silent = Container("train", exit_code=137)
+    pods = [
+        Pod("team", f"p-{number}", f"u-{number}", Role.TRAIN, number, containers=(container,))
+        for number, container in ((1, said), (2, silent))
+    ]
+    assert saved_step(pods) is None
+    assert saved_step(pods[:1]) == 431
 
 
 @pytest.mark.parametrize(
