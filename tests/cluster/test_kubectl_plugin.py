@@ -5,11 +5,10 @@ The operator is real and pods run; only what they run is played (played_trainer.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,10 @@ import pytest_asyncio
 
 from finetune_trainer.exit_codes import ExitCode
 from tests.cluster import played_trainer
-from tests.cluster.conftest import NAMESPACE_GONE_WITHIN, Departures, dump
-from tests.cluster.kube import Kube, Object, is_true, restricted
-from tests.cluster.simulation.api import Api
-from tests.cluster.simulation.operator_process import OperatorProcess
-from tests.cluster.simulation.world import CRDS, install_kind, installed_operator_asleep
+from tests.cluster.conftest import dump
+from tests.cluster.kube import Kube, Object, is_true
+from tests.cluster.simulation import trainer
+from tests.cluster.simulation.world import world
 from tests.installed import write_programs
 
 pytestmark = pytest.mark.exclusive
@@ -113,50 +111,33 @@ class Plugin:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def own_operator(
-    cluster: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Path]:
-    """The operator of this checkout as a process outside the cluster; gives its log."""
-    log = tmp_path_factory.mktemp("operator") / "operator.log"
-    async with Api() as api, installed_operator_asleep(api):
-        await asyncio.gather(*(install_kind(api, *crd) for crd in CRDS.items()))
-        process = OperatorProcess(Path(os.environ["KUBECONFIG"]), log, {})
-        process.start()
-        try:
-            yield log
-        finally:
-            process.close()
-
-
-@pytest.fixture(scope="module")
-def plugin(
+async def plugin(
     request: pytest.FixtureRequest,
     cluster: dict[str, Any],
-    departures: Departures,
-    own_operator: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Plugin]:
-    """A namespace, and a class whose trainer is played."""
+) -> AsyncIterator[Plugin]:
+    """A world without simulated nodes: its pods run on a real one, and what they run is played."""
     folder = tmp_path_factory.mktemp("plugin")
     image = played_trainer.push_played_trainer(cluster["registry"], folder / "image")
-    kube = Kube(f"t-plugin-{os.getpid()}")
     (folder / "bin").mkdir()
-    made = Plugin(kube, write_programs(folder / "bin"), image, kube.namespace)
-    its_class = {
-        "apiVersion": "finetune.dev/v1beta1",
-        "kind": "FineTuneClass",
-        "metadata": {"name": made.class_name},
-        "spec": {"images": {"trainer": image}},
-    }
-    failures = request.session.testsfailed
-    Kube("").apply(restricted(kube.namespace), its_class)
-    yield made
-    if request.session.testsfailed > failures:
-        dump(kube)
-        print(own_operator.read_text()[-20_000:])
-    departures.add(kube)
-    kube.wait_gone("namespace", kube.namespace, deadline=NAMESPACE_GONE_WITHIN)
-    Kube("").delete("finetuneclass", made.class_name)
+    async with world("plugin", trainer.well, folder, nodes=0) as the_world:
+        kube = Kube(the_world.namespace)
+        made = Plugin(kube, write_programs(folder / "bin"), image, f"{kube.namespace}-played")
+        its_class = {
+            "apiVersion": "finetune.dev/v1beta1",
+            "kind": "FineTuneClass",
+            "metadata": {"name": made.class_name},
+            "spec": {"images": {"trainer": image}},
+        }
+        failures = request.session.testsfailed
+        Kube("").apply(its_class)
+        try:
+            yield made
+        finally:
+            if request.session.testsfailed > failures:
+                dump(kube)
+                print((folder / "operator.log").read_text()[-20_000:])
+            Kube("").delete("finetuneclass", made.class_name)
 
 
 @pytest.fixture(scope="module")

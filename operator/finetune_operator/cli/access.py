@@ -9,11 +9,10 @@ from typing import Any
 
 from finetune_operator.cli.refusals import Refused, refused
 from finetune_operator.cluster import errors
-from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.kubeconfig import Chosen, NoClusterError, choose, context_names
+from finetune_operator.cluster.user_client import UserClient
 from finetune_trainer.exit_codes import ExitCode
 
-FIELD_MANAGER = "kubectl-finetune"
 CALL_SECONDS = 10.0
 """A person waits for the answer: less patience than the operator has."""
 
@@ -22,7 +21,7 @@ CALL_SECONDS = 10.0
 class Access:
     """An open session with the API server."""
 
-    client: Client
+    client: UserClient
     namespace: str
     """Of --namespace, or else of the context."""
 
@@ -69,7 +68,7 @@ async def _work(
     work: Callable[[Access], Coroutine[Any, Any, int]],
     call_seconds: float,
 ) -> int:
-    async with Client(chosen.connection, call_seconds, FIELD_MANAGER) as client:
+    async with UserClient(chosen.connection, call_seconds) as client:
         return await work(Access(client, namespace))
 
 

@@ -10,10 +10,10 @@ from finetune_operator.cli.log_sources import Source, Wanted, sources
 from finetune_operator.cli.log_writer import LogWriter
 from finetune_operator.cli.pods import ordered
 from finetune_operator.cli.refusals import aside, say
-from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import ApiError, NotFoundError, RefusedError
 from finetune_operator.cluster.mirror import Mirror, Selection
 from finetune_operator.cluster.pod_logs import log_lines
+from finetune_operator.cluster.user_client import UserClient
 from finetune_operator.domain import names
 from finetune_operator.domain.kinds import FINE_TUNE_JOB, POD
 from finetune_trainer.exit_codes import ExitCode
@@ -32,7 +32,7 @@ class Follower:
 
     def __init__(
         self,
-        client: Client,
+        client: UserClient,
         job: FineTuneJob,
         wanted: Wanted,
         writer: LogWriter,

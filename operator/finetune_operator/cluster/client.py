@@ -9,17 +9,16 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
 from finetune_operator.cluster import errors, metrics
 from finetune_operator.cluster.connection import Connection
 from finetune_operator.cluster.merge_patch import merge_patch
-from finetune_operator.cluster.paths import path_of, selectors
 from finetune_operator.domain.actions import Delete, JsonObject
 from finetune_operator.domain.kinds import BY_MANIFEST, Kind
 
@@ -35,18 +34,21 @@ LIST_CHUNK = 500
 MAXIMUM_CONNECTIONS = 32
 
 
+def path_of(kind: Kind, namespace: str | None, name: str = "", subresource: str = "") -> str:
+    """The URL path of an object, or of a collection when no name is given."""
+    parts = ["apis" if kind.group else "api", kind.api_version]
+    if kind.namespaced and namespace:
+        parts += ["namespaces", quote(namespace)]
+    parts += [kind.plural, *(quote(part) for part in (name, subresource) if part)]
+    return "/" + "/".join(parts)
+
+
 class Client:
     """One session with the API server, to be used as an async context manager."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        call_seconds: float = CALL_SECONDS,
-        field_manager: str = FIELD_MANAGER,
-    ) -> None:
+    def __init__(self, connection: Connection, call_seconds: float = CALL_SECONDS) -> None:
         self._connection = connection
         self._call_seconds = call_seconds
-        self._field_manager = field_manager
         self._host = urlsplit(connection.url).netloc
         self._session: aiohttp.ClientSession | None = None
 
@@ -55,7 +57,7 @@ class Client:
             connector=aiohttp.TCPConnector(
                 ssl=self._connection.ssl_context(), limit=MAXIMUM_CONNECTIONS
             ),
-            headers={"User-Agent": self._field_manager, "Accept": ACCEPTED},
+            headers={"User-Agent": FIELD_MANAGER, "Accept": ACCEPTED},
         )
         return self
 
@@ -96,45 +98,18 @@ class Client:
         fields: str = "",
     ) -> tuple[list[JsonObject], str]:
         """The same with the resourceVersion of the list, from which a watch can go on."""
-        query = {"limit": str(LIST_CHUNK), **selectors(labels, fields)}
+        query = {"limit": str(LIST_CHUNK)}
+        query |= {"labelSelector": labels} if labels else {}
+        query |= {"fieldSelector": fields} if fields else {}
         found: list[JsonObject] = []
         while True:
             page = await self._request("GET", path_of(kind, namespace), query=query)
             found += page.get("items") or []
             metadata = page.get("metadata", {})
-            if not metadata.get("continue"):
+            token = metadata.get("continue")
+            if not token:
                 return found, metadata.get("resourceVersion", "")
-            query["continue"] = metadata["continue"]
-
-    async def lines(
-        self, path: str, query: Mapping[str, str], *, silence: float
-    ) -> AsyncGenerator[bytes, None]:
-        """The lines of an answer that may go on for ever: a watch, or a log that is followed.
-
-        Not tried again, because only the reader knows where it was.
-
-        Args:
-            silence: seconds without a byte after which the connection counts as broken.
-
-        Raises:
-            ApiError: it was refused, could not be made, or broke.
-        """
-        timeout = aiohttp.ClientTimeout(sock_connect=ATTEMPT_SECONDS, sock_read=silence)
-        try:
-            async with self._open.get(
-                self._connection.url + path, params=query, headers=self._headers(), timeout=timeout
-            ) as response:
-                if response.status >= 400:
-                    raise errors.from_status(response.status, _reason(await response.text()))
-                rest = b""
-                async for chunk in response.content.iter_any():
-                    *whole, rest = (rest + chunk).split(b"\n")
-                    for line in whole:
-                        yield line
-                if rest:
-                    yield rest
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unavailable("GET", path, error) from error
+            query["continue"] = token
 
     async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:
         """Server-side apply: creates the object or changes the fields that are ours."""
@@ -143,7 +118,7 @@ class Client:
         return await self._request(
             "PATCH",
             path_of(kind, metadata.get("namespace"), metadata["name"]),
-            query={"fieldManager": self._field_manager, "force": "true"},
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
             body=manifest,
             content_type="application/apply-patch+yaml",
         )
@@ -159,20 +134,8 @@ class Client:
         return await self._request(
             "POST",
             path_of(kind, manifest["metadata"].get("namespace")),
-            query={"fieldManager": self._field_manager},
+            query={"fieldManager": FIELD_MANAGER},
             body=manifest,
-        )
-
-    async def patch(
-        self, kind: Kind, namespace: str, name: str, change: Mapping[str, Any]
-    ) -> JsonObject:
-        """Merge patch of an object, whatever else was changed in it meanwhile."""
-        return await self._request(
-            "PATCH",
-            path_of(kind, namespace, name),
-            query={"fieldManager": self._field_manager},
-            body=change,
-            content_type="application/merge-patch+json",
         )
 
     async def patch_status(self, kind: Kind, live: JsonObject, status: JsonObject) -> bool:
@@ -188,7 +151,7 @@ class Client:
         await self._request(
             "PATCH",
             path_of(kind, metadata.get("namespace"), metadata["name"], "status"),
-            query={"fieldManager": self._field_manager},
+            query={"fieldManager": FIELD_MANAGER},
             body={"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch},
             content_type="application/merge-patch+json",
         )
@@ -246,11 +209,15 @@ class Client:
         data: bytes | None,
         content_type: str,
     ) -> JsonObject:
-        headers = {"Content-Type": content_type, **self._headers()}
+        if self._session is None:
+            raise RuntimeError("the client is used outside its context")
+        headers = {"Content-Type": content_type}
+        if authorization := self._connection.authorization():
+            headers["Authorization"] = authorization
         started = time.monotonic()
         status = 0
         try:
-            async with self._open.request(
+            async with self._session.request(
                 method,
                 self._connection.url + path,
                 params=query,
@@ -262,7 +229,9 @@ class Client:
                 text = await response.text()
                 wait = response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unavailable(method, path, error) from error
+            raise errors.UnavailableError(
+                f"{method} {path}: {str(error) or type(error).__name__}"
+            ) from error
         finally:
             code = str(status) if status else "<error>"
             metrics.REQUESTS.labels(code, method, self._host).inc()
@@ -272,20 +241,6 @@ class Client:
             raise errors.from_status(status, _reason(text), retry_after)
         answer: JsonObject = json.loads(text)
         return answer
-
-    @property
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("the client is used outside its context")
-        return self._session
-
-    def _headers(self) -> dict[str, str]:
-        authorization = self._connection.authorization()
-        return {"Authorization": authorization} if authorization else {}
-
-
-def _unavailable(method: str, path: str, error: Exception) -> errors.UnavailableError:
-    return errors.UnavailableError(f"{method} {path}: {str(error) or type(error).__name__}")
 
 
 def _reason(text: str) -> str:

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from finetune_operator.cluster import errors
-from finetune_operator.cluster.client import Client
-from finetune_operator.cluster.paths import path_of, selectors
+from finetune_operator.cluster.client import path_of
+from finetune_operator.cluster.user_client import UserClient
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import Kind
 
@@ -37,7 +37,7 @@ class Mirror:
     ends the mirror with the error of that list, within the deadline of the client's calls.
     """
 
-    def __init__(self, client: Client, *selections: Selection) -> None:
+    def __init__(self, client: UserClient, *selections: Selection) -> None:
         self.objects: dict[Selection, dict[str, JsonObject]] = {each: {} for each in selections}
         """By uid."""
         self._client = client
@@ -107,8 +107,9 @@ class Mirror:
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
             "timeoutSeconds": str(WATCH_SECONDS),
-            **selectors(selection.labels, selection.fields),
         }
+        query |= {"labelSelector": selection.labels} if selection.labels else {}
+        query |= {"fieldSelector": selection.fields} if selection.fields else {}
         path = path_of(selection.kind, selection.namespace)
         lines = self._client.lines(path, query, silence=SILENCE_SECONDS)
         async with contextlib.aclosing(lines):

@@ -5,8 +5,8 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from finetune_operator.cluster.client import ATTEMPT_SECONDS, Client
-from finetune_operator.cluster.paths import path_of
+from finetune_operator.cluster.client import ATTEMPT_SECONDS, path_of
+from finetune_operator.cluster.user_client import UserClient
 from finetune_operator.domain.kinds import POD
 
 SILENCE_SECONDS = 300.0
@@ -26,7 +26,7 @@ class Line:
 
 
 async def log_lines(
-    client: Client,
+    client: UserClient,
     namespace: str,
     pod: str,
     container: str,

@@ -107,18 +107,6 @@ def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
     )
 
 
-def last_seen(event: JsonObject) -> str:
-    """When an event happened last, as the API server writes moments."""
-    series: dict[str, Any] = event.get("series") or {}
-    times = (
-        event.get("lastTimestamp"),
-        series.get("lastObservedTime"),
-        event.get("eventTime"),
-        event["metadata"].get("creationTimestamp"),
-    )
-    return max(str(moment) for moment in times if moment)
-
-
 def belongs_to(child: JsonObject, uid: str) -> bool:
     """Whether the object with this uid is an owner of the child."""
     owners = child["metadata"].get("ownerReferences") or ()
@@ -139,6 +127,18 @@ def _deleted(metadata: JsonObject) -> datetime | None:
     end = _time(metadata.get("deletionTimestamp"))
     grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
     return end - grace if end else None
+
+
+def last_seen(event: JsonObject) -> str:
+    """When an event happened last, as the API server writes moments."""
+    series: dict[str, Any] = event.get("series") or {}
+    times = (
+        event.get("lastTimestamp"),
+        series.get("lastObservedTime"),
+        event.get("eventTime"),
+        event["metadata"].get("creationTimestamp"),
+    )
+    return max(str(moment) for moment in times if moment)
 
 
 def _view_container(container: dict[str, Any]) -> Container:

@@ -133,7 +133,7 @@ async def world(
     identity = f"{name}-{os.getpid()}"
     async with (
         Api() as api,
-        installed_operator_asleep(api),
+        _installed_operator_asleep(api),
         Proxy(api).serving() as (
             proxy,
             kubeconfig,
@@ -161,7 +161,7 @@ async def world(
 
 
 async def _prepare(api: Api, identity: str) -> None:
-    await asyncio.gather(*(install_kind(api, *crd) for crd in CRDS.items()))
+    await asyncio.gather(*(_install(api, *crd) for crd in CRDS.items()))
     await api.apply(f"/api/v1/namespaces/{identity}", restricted(identity))
     its_class = {
         "apiVersion": "finetune.dev/v1beta1",
@@ -172,7 +172,7 @@ async def _prepare(api: Api, identity: str) -> None:
     await api.apply(f"{CLASSES}/{identity}", its_class)
 
 
-async def install_kind(api: Api, name: str, crd: bytes) -> None:
+async def _install(api: Api, name: str, crd: bytes) -> None:
     """Returns when objects of the kind can be asked for, which takes a new CRD a moment."""
     group, plural = name.split("_")
     definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{group}"
@@ -192,7 +192,7 @@ async def install_kind(api: Api, name: str, crd: bytes) -> None:
 
 
 @asynccontextmanager
-async def installed_operator_asleep(api: Api) -> AsyncIterator[None]:
+async def _installed_operator_asleep(api: Api) -> AsyncIterator[None]:
     """Two operators would both act; the installed one, if there is one, makes room."""
     found = await api.ask("GET", INSTALLED, absent=True)
     replicas = found.get("spec", {}).get("replicas", 0)

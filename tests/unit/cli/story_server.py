@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.user_client import UserClient
 from finetune_operator.domain.views import view_pod
 from tests.unit.cli.stories import Story
 from tests.unit.cluster.test_client import Loopback
@@ -35,7 +35,7 @@ class StoryServer:
             self._told.notify_all()
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
+    async def client(self) -> AsyncIterator[UserClient]:
         application = web.Application()
         namespace = "/namespaces/{namespace}"
         jobs, pods = (
@@ -50,7 +50,7 @@ class StoryServer:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
             url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            async with Client(Loopback(url), 5) as client:
+            async with UserClient(Loopback(url), 5) as client:
                 yield client
         finally:
             await runner.cleanup()

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from finetune_operator.cluster import errors
-from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.mirror import Mirror, Selection
+from finetune_operator.cluster.user_client import UserClient
 from finetune_operator.domain.kinds import POD
 from tests.unit.cluster.test_client import Loopback
 
@@ -22,14 +22,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[Client]:
+async def served(handler: Handler) -> AsyncIterator[UserClient]:
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with Client(Loopback(f"http://127.0.0.1:{runner.addresses[0][1]}"), 0.5) as client:
+        async with UserClient(
+            Loopback(f"http://127.0.0.1:{runner.addresses[0][1]}"), 0.5
+        ) as client:
             yield client
     finally:
         await runner.cleanup()

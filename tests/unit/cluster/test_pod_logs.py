@@ -8,14 +8,14 @@ import pytest
 from aiohttp import web
 
 from finetune_operator.cluster import errors
-from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.pod_logs import Line, log_lines
+from finetune_operator.cluster.user_client import UserClient
 from tests.unit.cluster.test_mirror import served
 
 MOMENTS = [f"2026-11-22T10:00:0{second}.{nano:09}Z" for second in (1, 2) for nano in (5, 50)]
 
 
-async def read(client: Client, **how: Any) -> list[Line]:
+async def read(client: UserClient, **how: Any) -> list[Line]:
     return [line async for line in log_lines(client, "team", "p", "train", **how)]
 
 
