@@ -1,4 +1,4 @@
-"""Golden files: what is emitted, as YAML that a person reviews.
+"""Golden files: what is emitted, as YAML or as text that a person reviews.
 
 `UPDATE_GOLDEN=1 pytest tests/unit` writes them anew; the diff is then the change to review.
 """
@@ -18,6 +18,11 @@ def assert_golden(path: Path, objects: Iterable[dict[str, Any]]) -> None:
     text = yaml.dump_all(
         [_stable(each) for each in objects], Dumper=_Dumper, sort_keys=False, width=100
     )
+    assert_golden_text(path, text)
+
+
+def assert_golden_text(path: Path, text: str) -> None:
+    """The text is that of the file."""
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text(), f"{path.name} differs; UPDATE_GOLDEN=1 writes it anew"

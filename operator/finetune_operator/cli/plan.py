@@ -1,19 +1,31 @@
-"""`finetune plan job.yaml`: every refusal with its field, and what would be done."""
+"""`finetune plan job.yaml`: every refusal with its field, and what would be done.
+
+With the name of a job of the cluster in place of a file: what the operator has planned.
+"""
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from argcomplete.completers import FilesCompleter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.fine_tune_job_status import Resolved
+from finetune_operator.cli import access, jobs
+from finetune_operator.cli.access import Access
+from finetune_operator.cli.columns import named
+from finetune_operator.cli.description import NOT_LOOKED_AT, plan_lines
 from finetune_operator.cli.job_file import NOT_CHECKED, read_job
+from finetune_operator.cli.job_state import telling
 from finetune_operator.cli.machine import Local, gpus, localize
 from finetune_operator.cli.memory import Sized, size, this_machine
-from finetune_operator.cli.refusals import Refused, say, show_refusals
+from finetune_operator.cli.refusals import Refused, refused, say, show_refusals
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.memory.sizing import gib
 from finetune_trainer.recipe import Offload, Recipe, method_name
@@ -22,7 +34,10 @@ EXAMPLE = "finetune plan examples/chat/job.yaml --json plan.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", type=Path, help="a file with one FineTuneJob")
+    job = parser.add_argument(
+        "job", metavar="FILE|NAME", help="a file with one FineTuneJob, or the name of one"
+    )
+    job.completer = _files_and_names  # type: ignore[attr-defined]  # argcomplete looks for it
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the same as JSON")
     parser.add_argument(
         "--config",
@@ -36,21 +51,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="10¹² operations a second that one device reaches, to estimate the time of a step",
     )
+    access.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Say what would be done; nothing is fetched, started or written but the JSON."""
+    path = Path(arguments.job)
+    if not path.exists() and not path.suffix:
+        return _of_cluster(arguments, console)
     try:
-        local = localize(read_job(arguments.job), gpus())
+        local = localize(read_job(path), gpus())
         flops = arguments.tflops * 1e12 if arguments.tflops else None
         machine = this_machine(local.recipe.compute.device, flops)
         sized = size(local, machine, arguments.config)
         notes = (*local.notes, *sized.notes)
         local = replace(local, recipe=sized.recipe, notes=notes)
-    except Refused as refused:
-        refusals = [{"field": each.field, "message": each.message} for each in refused.refusals]
+    except Refused as found:
+        refusals = [{"field": each.field, "message": each.message} for each in found.refusals]
         _write(arguments.json, {"refusals": refusals})
-        show_refusals(console, refused.refusals)
+        show_refusals(console, found.refusals)
         return ExitCode.CONFIGURATION_ERROR
     _write(
         arguments.json,
@@ -64,6 +83,46 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     _show(local, sized, console)
     return ExitCode.OK
+
+
+def _of_cluster(arguments: argparse.Namespace, console: Console) -> int:
+    async def work(given: Access) -> int:
+        job = await jobs.find(given, jobs.plain_name(arguments.job))
+        status = job.status.to_dict()
+        _write(arguments.json, {part: status.get(part) for part in ("plan", "resolved")})
+        for line in planned(job):
+            console.print(line, soft_wrap=True)
+        return ExitCode.OK
+
+    return access.in_cluster(arguments, work)
+
+
+def planned(job: FineTuneJob) -> Iterator[Text]:
+    """What the operator has decided; or why it has not, and what to do.
+
+    Raises:
+        Refused: it has decided nothing yet.
+    """
+    status = job.status
+    if status.plan is None:
+        told = telling(status)
+        why = f"{told.reason}: {told.message} {told.remedy}".rstrip() if told else NOT_LOOKED_AT
+        raise refused(f"{jobs.title(job)} has no plan yet: {why}")
+    resolved = status.resolved or Resolved()
+    return named(
+        [
+            *plan_lines(status.plan),
+            ("Model revision", resolved.model_revision or ""),
+            ("Adapter revision", resolved.adapter_revision or ""),
+            ("Data", resolved.dataset_digest or ""),
+            ("Recipe", resolved.recipe_digest or ""),
+            ("Image", resolved.trainer_image or ""),
+        ]
+    )
+
+
+def _files_and_names(prefix: str, **given: Any) -> list[str]:
+    return [*FilesCompleter()(prefix), *jobs.complete_names(**given)]
 
 
 def _show(local: Local, sized: Sized, console: Console) -> None:

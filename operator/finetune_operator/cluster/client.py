@@ -93,6 +93,18 @@ class Client:
         fields: str = "",
     ) -> list[JsonObject]:
         """All objects that match both selectors, of one namespace or of all."""
+        found, _ = await self.list_at_version(kind, namespace, labels=labels, fields=fields)
+        return found
+
+    async def list_at_version(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+    ) -> tuple[list[JsonObject], str]:
+        """The same with the resourceVersion of the list, from which a watch can go on."""
         query = {"limit": str(LIST_CHUNK)}
         query |= {"labelSelector": labels} if labels else {}
         query |= {"fieldSelector": fields} if fields else {}
@@ -100,9 +112,10 @@ class Client:
         while True:
             page = await self._request("GET", path_of(kind, namespace), query=query)
             found += page.get("items") or []
-            token = page.get("metadata", {}).get("continue")
+            metadata = page.get("metadata", {})
+            token = metadata.get("continue")
             if not token:
-                return found
+                return found, metadata.get("resourceVersion", "")
             query["continue"] = token
 
     async def apply(self, manifest: Mapping[str, Any]) -> JsonObject:

@@ -28,16 +28,11 @@ class Connection(Protocol):
 
 
 class ConfiguredConnection:
-    """A connection as the environment describes it: the pod's account first, then a kubeconfig."""
+    """A connection as it was configured; by default as the environment describes it: the pod's
+    account first, then a kubeconfig."""
 
-    def __init__(self) -> None:
-        self._configuration = Configuration()
-        load_from_pod: Callable[..., None] = kubernetes.config.load_incluster_config
-        load_from_file: Callable[..., None] = kubernetes.config.load_kube_config
-        try:
-            load_from_pod(client_configuration=self._configuration)
-        except kubernetes.config.ConfigException:
-            load_from_file(client_configuration=self._configuration)
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self._configuration = configuration or _from_environment()
         self.url: str = self._configuration.host.rstrip("/")
 
     def ssl_context(self) -> ssl.SSLContext:
@@ -55,3 +50,14 @@ class ConfiguredConnection:
         """The bearer token; reading it lets the package refresh it when it is due."""
         token: str | None = self._configuration.get_api_key_with_prefix("BearerToken")
         return token or self._configuration.get_api_key_with_prefix("authorization")
+
+
+def _from_environment() -> Configuration:
+    configuration = Configuration()
+    load_from_pod: Callable[..., None] = kubernetes.config.load_incluster_config
+    load_from_file: Callable[..., None] = kubernetes.config.load_kube_config
+    try:
+        load_from_pod(client_configuration=configuration)
+    except kubernetes.config.ConfigException:
+        load_from_file(client_configuration=configuration)
+    return configuration

@@ -96,7 +96,7 @@ def view_child(child: JsonObject | None) -> Child | None:
 
 def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
     """Events of the cluster's, the newest first."""
-    ordered = sorted(events, key=_last_seen, reverse=True)
+    ordered = sorted(events, key=last_seen, reverse=True)
     return tuple(
         Notice(
             about=event.get("involvedObject", {}).get("uid", ""),
@@ -129,7 +129,8 @@ def _deleted(metadata: JsonObject) -> datetime | None:
     return end - grace if end else None
 
 
-def _last_seen(event: JsonObject) -> str:
+def last_seen(event: JsonObject) -> str:
+    """When an event happened last, as the API server writes moments."""
     series: dict[str, Any] = event.get("series") or {}
     times = (
         event.get("lastTimestamp"),

@@ -170,4 +170,4 @@ def test_an_unknown_model_is_sized_by_its_config(tmp_path: Path) -> None:
 def test_each_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         cli.main([command, "--help"])
-    assert f"example:\n  finetune {command} " in capsys.readouterr().out
+    assert f"finetune {command} " in capsys.readouterr().out
