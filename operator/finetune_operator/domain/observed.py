@@ -1,14 +1,16 @@
 """What the lifecycle looks at: typed, frozen views of the objects that belong to one job."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.domain.actions import Delete
+from finetune_operator.domain.instances.prices import PriceList, table
 from finetune_operator.domain.kinds import BATCH_JOB, POD
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.provisioning import EXISTING, Provision
+from finetune_operator.domain.provisioning import EXISTING, Offer, Provision
 from finetune_operator.domain.publication import Publication
 from finetune_trainer.manifest import Progress
 
@@ -162,6 +164,12 @@ class Observed:
     """Objects of somebody else's that have a name which this job needs."""
 
     publication: Publication | None = None
+    prices: PriceList = field(default_factory=table)
+    """In the currency and the region of the class."""
+    month_spent: Decimal = Decimal(0)
+    """What the other jobs of its class in its namespace have spent this month."""
+    machine: Offer | None = None
+    """What the training pods run on, where nodes come with the pods."""
     nodes_wanted: bool = False
     """What `provision` works towards: nodes for the job, or none."""
     provision: Provision = EXISTING
