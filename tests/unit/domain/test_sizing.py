@@ -193,7 +193,7 @@ ADVICE = re.compile(r"fits: (\S+) \([0-9.]+ GiB per GPU\)(?:.*gpusPerNode (\d))?
 PATTERNS = ["*", "Standard_NC*", "Standard_ND*", "*_A100_v4", "*_T4_v3", "Standard_NV36ads_A10_v5"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     model=st.sampled_from(MODELS),
     method=st.sampled_from(["LoRA", "Full"]),
