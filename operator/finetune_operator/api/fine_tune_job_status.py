@@ -133,6 +133,21 @@ class Progress(ApiModel):
     """When the trainer said so."""
 
 
+class Ended(ApiModel):
+    """How an attempt ended; kept when its pods are gone."""
+
+    number: Count
+    """Of the attempt."""
+    reason: Text
+    """Why, in one word."""
+    message: Text
+    """Why, for people."""
+    log: Annotated[str, Field(max_length=4096)] = ""
+    """The last lines that the pod printed which tells most; empty where it was gone already."""
+    time: Time
+    """When it was seen."""
+
+
 class Attempts(ApiModel):
     """How often training was started."""
 
@@ -141,7 +156,12 @@ class Attempts(ApiModel):
     failures: Count = 0
     """Attempts that failed; spec.restarts.limit bounds them."""
     disruptions: Count = 0
-    """Attempts ended by eviction, preemption, suspension or a lost node; not bounded."""
+    """Attempts ended by eviction, preemption, suspension or a lost node; bounded only in an
+    hour."""
+    recent_disruptions: Annotated[tuple[Time, ...], Field(max_length=16)] = ()
+    """When the nodes were taken away within the last hour; more than ten count as failures."""
+    last: Ended | None = None
+    """The last that ended without a result."""
 
 
 Metrics = Annotated[dict[str, Decimal], Field(max_length=16)]
@@ -216,10 +236,10 @@ class Charge(ApiModel):
 class Cost(ApiModel):
     """What the job's nodes cost: those that were got for it."""
 
-    currency: Text | None = None
-    """Of the amounts; absent where no price is known."""
+    currency: Text
+    """Of the amounts."""
     spent: Decimal | None = None
-    """Up to updatedAt, rounded up to a hundredth."""
+    """Up to updatedAt, rounded up to a hundredth; absent where no price is known."""
     idle: Decimal | None = None
     """Of that, while no attempt was training: nodes that start, load, or wait to go."""
     charges: Annotated[tuple[Charge, ...], Field(max_length=64)] = ()

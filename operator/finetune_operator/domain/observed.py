@@ -137,6 +137,18 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Costs:
+    """What has to be known to count what a job costs."""
+
+    prices: PriceList = field(default_factory=table)
+    """In the currency and the region of the class."""
+    month_spent: Decimal = Decimal(0)
+    """What the other jobs of its class in its namespace have spent this month."""
+    machine: Offer | None = None
+    """What the training pods run on, where nodes come with the pods."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything about one job, as it is now."""
 
@@ -157,6 +169,10 @@ class Observed:
     line: Line = Line()
     progress: Progress | None = None
     """The last that was posted since the operator started."""
+    unchanged_seconds: float = 0.0
+    """For how long `progress` has been posted, each time the same."""
+    last_lines: str = ""
+    """What the pod printed last that tells how an attempt ended, while it is to be counted."""
     leaving: tuple[str, ...] = ()
     """Objects of an earlier job of this name, which the garbage collector still has to remove."""
 
@@ -164,12 +180,7 @@ class Observed:
     """Objects of somebody else's that have a name which this job needs."""
 
     publication: Publication | None = None
-    prices: PriceList = field(default_factory=table)
-    """In the currency and the region of the class."""
-    month_spent: Decimal = Decimal(0)
-    """What the other jobs of its class in its namespace have spent this month."""
-    machine: Offer | None = None
-    """What the training pods run on, where nodes come with the pods."""
+    costs: Costs = field(default_factory=Costs)
     nodes_wanted: bool = False
     """What `provision` works towards: nodes for the job, or none."""
     provision: Provision = EXISTING

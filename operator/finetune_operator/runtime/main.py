@@ -10,6 +10,7 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.connection import ConfiguredConnection
 from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.runtime import logs, watching
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
@@ -41,7 +42,8 @@ async def run(settings: Settings) -> None:
         Exception: a part that should run for ever has ended; the process is to be started again.
     """
     async with Client(ConfiguredConnection()) as client:
-        tools = Tools(client, EventRecorder(client), settings, lambda: datetime.now(UTC))
+        prices = PriceBook(settings.retail_prices_url, _now)
+        tools = Tools(client, EventRecorder(client), settings, _now, prices)
         runners: list[Runner] = []
 
         def wake(key: Key, seconds: float) -> None:
@@ -60,13 +62,20 @@ async def run(settings: Settings) -> None:
         ):
             _log.info("probes on port %d, progress on port %d", probe_port, progress_port)
             await watching.api_is_served(client, list(watching.watched_kinds(runners)))
-            await _run_until_told(runners, ready, settings)
+            await _run_until_told(runners, ready, settings, prices)
 
 
-async def _run_until_told(runners: list[Runner], ready: asyncio.Event, settings: Settings) -> None:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _run_until_told(
+    runners: list[Runner], ready: asyncio.Event, settings: Settings, prices: PriceBook
+) -> None:
     """kopf ends on SIGTERM. Workers are cut off wherever they are: any call may be the last."""
     until_told = asyncio.create_task(watching.watch(runners, ready))
-    endless = [
+    endless = [asyncio.create_task(prices.keep_up())]
+    endless += [
         asyncio.create_task(part)
         for runner in runners
         for part in (

@@ -17,7 +17,7 @@ from finetune_operator.domain.actions import Action, Apply, Create, Delete, Fina
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide
 from finetune_operator.domain.lifecycle.provision import node_request
-from finetune_operator.domain.observed import Line, Observed
+from finetune_operator.domain.observed import Costs, Line, Observed
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Offer, Provision
 from finetune_operator.domain.views import view_batch_job, view_child, view_pod
 from finetune_operator.nodes import kaito
@@ -55,6 +55,7 @@ class InMemory:
         self.created: list[tuple[str, str]] = []
         self.line = Line()
         self.progress: Progress | None = None
+        self.unchanged_seconds = 0.0
         self.lost_nodes: frozenset[str] = frozenset()
         self.storage_is_shared: bool | None = None
         self.gpu_memory: int | None = None
@@ -88,8 +89,8 @@ class InMemory:
             gpu_memory=self.gpu_memory,
             line=self.line,
             progress=self.progress,
-            month_spent=self.month_spent,
-            machine=self.machine,
+            unchanged_seconds=self.unchanged_seconds,
+            costs=Costs(month_spent=self.month_spent, machine=self.machine),
             nodes_wanted=request.wanted,
             provision=self._provision(request),
         )

@@ -61,7 +61,7 @@ def _sized(work: Work, job: FineTuneJob, types: Sequence[str] = ()) -> Sized:
     """The recipe and its machines; those that an earlier plan has chosen, if there is one."""
     seen = work.seen
     cluster = Cluster(seen.has_gpu_nodes, seen.gpu_memory)
-    return planned(job, seen.finetune_class, cluster, seen.prices, types)
+    return planned(job, seen.finetune_class, cluster, seen.costs.prices, types)
 
 
 def _keep_stored(recipe: Recipe, work: Work) -> Recipe:
@@ -143,7 +143,7 @@ def _fix(work: Work, its_class: FineTuneClass, sized: Sized) -> bool:
             "dataset_digest": work.resolved.dataset_digest,
         }
     )
-    plan = plan_of(sized, work.spec.compute, its_class, work.seen.prices)
+    plan = plan_of(sized, work.spec.compute, its_class, work.seen.costs.prices)
     work.actions += _missing(work, text)
     settled = (
         work.holds(ConditionType.ACCEPTED)

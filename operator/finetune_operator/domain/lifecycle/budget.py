@@ -115,7 +115,7 @@ def _amounts(work: Work) -> Iterator[tuple[str, str, Decimal]]:
         yield field, of_class.max_cost_per_job, Decimal(0)
     if of_class.max_cost_per_namespace_per_month is not None:
         field = f"budget.maxCostPerNamespacePerMonth of FineTuneClass {name}"
-        yield field, of_class.max_cost_per_namespace_per_month, work.seen.month_spent
+        yield field, of_class.max_cost_per_namespace_per_month, work.seen.costs.month_spent
 
 
 def _held(status: FineTuneJobStatus, work: Work) -> Held | None:
@@ -142,16 +142,15 @@ def _price(charge: Charge, work: Work) -> str | None:
     if known is not None:
         return known
     spot = charge.capacity_type == "Spot"
-    hourly = work.seen.prices.hourly(charge.instance_type, spot=spot)
+    hourly = work.seen.costs.prices.hourly(charge.instance_type, spot=spot)
     return None if hourly is None else str(hourly)
 
 
 def _see_machine(work: Work) -> None:
     """Nodes that come and go with the pods are known by what the pods run on."""
-    provision = work.seen.provision
-    if provision.held or provision.offer is not None:
+    if work.seen.provision.offer is not None:
         return
-    nodes, machine = work.status.nodes or Nodes(), work.seen.machine
+    nodes, machine = work.status.nodes or Nodes(), work.seen.costs.machine
     running = any(pod.node and not pod.over for pod in work.seen.pods_of(Role.TRAIN))
     if running and machine is not None:
         seen = {"instance_type": machine.instance_type, "capacity_type": machine.capacity_type}
@@ -162,4 +161,4 @@ def _see_machine(work: Work) -> None:
 
 
 def _currency(work: Work) -> str:
-    return work.seen.prices.currency
+    return work.seen.costs.prices.currency
