@@ -18,7 +18,7 @@ Money = Annotated[
 
 Currency = Annotated[
     str,
-    Field(max_length=3),
+    Field(max_length=16),
     Matches(r"^[A-Z]{3}$", "must be the code of a currency, such as USD"),
 ]
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from finetune_operator.cli import cluster_plan
 from finetune_operator.cli.job_file import NOT_CHECKED, read_job
 from finetune_operator.cli.machine import Local, gpus, localize
 from finetune_operator.cli.memory import Sized, size, this_machine
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the model's config.json, if it is neither in the catalogue nor on this machine",
     )
+    cluster_plan.add_arguments(parser)
     parser.add_argument(
         "--tflops",
         type=float,
@@ -41,7 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Say what would be done; nothing is fetched, started or written but the JSON."""
     try:
-        local = localize(read_job(arguments.job), gpus())
+        job = read_job(arguments.job)
+        if cluster_plan.meant(job, arguments):
+            planned = cluster_plan.plan(job, arguments)
+            _write(arguments.json, planned.to_json())
+            planned.show(console)
+            return ExitCode.OK
+        local = localize(job, gpus())
         flops = arguments.tflops * 1e12 if arguments.tflops else None
         machine = this_machine(local.recipe.compute.device, flops)
         sized = size(local, machine, arguments.config)
