@@ -97,10 +97,11 @@ class Plan(ApiModel):
     price_source: Text | None = None
     """Where that price is from, such as `table 2026-06 eastus`."""
     estimated_duration_seconds: Count | None = None
-    """Seconds of training; absent where the steps are not counted yet, or none like them was ever
-    measured on that machine."""
+    """Seconds of training. Before it runs: absent where the steps are not counted yet, or none like
+    them was ever measured on that machine. Then by its own pace: what is done and what is left."""
     estimated_cost: Decimal | None = None
-    """What the nodes cost in that time, rounded up to a hundredth."""
+    """What the nodes cost in that time; once it runs, what they have cost so far and will cost.
+    Rounded up to a hundredth."""
 
     @property
     def instance_types(self) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ often, and by however many operators, it was counted.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
 from finetune_operator.api.fine_tune_job_status import Charge, Cost
+from finetune_operator.domain.estimates import in_cents
 
-_CENT = Decimal("0.01")
 _HOUR = 3600
 
 
@@ -62,6 +62,11 @@ def held_seconds(cost: Cost | None) -> int:
     return sum(each.seconds for each in cost.charges) if cost else 0
 
 
+def trained_seconds(cost: Cost | None) -> int:
+    """For how long an attempt was training on them."""
+    return sum(each.seconds - each.idle_seconds for each in cost.charges) if cost else 0
+
+
 def hourly(charge: Charge) -> Decimal:
     """Of all its nodes; 0 where no price is known."""
     return Decimal(charge.hourly_price or 0) * charge.nodes
@@ -110,7 +115,7 @@ def _shown(price_seconds: Decimal | int, charges: Sequence[Charge]) -> str | Non
     """For people, rounded up; None where no price is known."""
     if all(each.hourly_price is None for each in charges):
         return None
-    return str((Decimal(price_seconds) / _HOUR).quantize(_CENT, ROUND_CEILING))
+    return str(in_cents(Decimal(price_seconds) / _HOUR))
 
 
 def _second(moment: datetime) -> datetime:

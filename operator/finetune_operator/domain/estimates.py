@@ -56,5 +56,10 @@ def _measured(
 
 
 def cost_of(hourly: Decimal, seconds: int) -> Decimal:
-    """Of what costs so much an hour, in whole cents, rounded up."""
-    return (hourly * seconds / 3600).quantize(_CENT, ROUND_CEILING)
+    """Of what costs so much an hour, in cents."""
+    return in_cents(hourly * seconds / 3600)
+
+
+def in_cents(amount: Decimal) -> Decimal:
+    """Rounded up."""
+    return amount.quantize(_CENT, ROUND_CEILING)

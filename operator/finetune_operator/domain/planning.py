@@ -12,7 +12,7 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Plan
 from finetune_operator.api.provisioner import ProvisionerType
-from finetune_operator.domain.estimates import cost_of, training_seconds
+from finetune_operator.domain.estimates import cost_of, in_cents, training_seconds
 from finetune_operator.domain.instances.catalogue import instance, instances
 from finetune_operator.domain.instances.prices import PriceList
 from finetune_operator.domain.quantity import quantity_bytes, quantity_number
@@ -117,6 +117,20 @@ def with_time(plan: Plan, recipe: Recipe, steps: int | None, tflops: float | Non
         return plan
     price = plan.hourly_price
     cost = None if price is None else str(cost_of(Decimal(price), seconds))
+    return plan.model_copy(update={"estimated_duration_seconds": seconds, "estimated_cost": cost})
+
+
+def at_its_pace(plan: Plan, trained: int, remaining: int, spent: Decimal, hourly: Decimal) -> Plan:
+    """The plan with the time and the cost that a running training itself foretells.
+
+    Args:
+        trained: seconds that it has trained so far.
+        remaining: seconds that are left at its pace.
+        spent: what its nodes have cost so far, idle ones included.
+        hourly: what they cost an hour; 0 where that is not known.
+    """
+    cost = str(in_cents(spent + hourly * remaining / 3600)) if hourly else None
+    seconds = trained + remaining
     return plan.model_copy(update={"estimated_duration_seconds": seconds, "estimated_cost": cost})
 
 

@@ -17,6 +17,7 @@ from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.manifests.train import GRACE_SECONDS
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.offers import offers
+from finetune_operator.domain.planning import at_its_pace
 
 STOPPING_SECONDS = GRACE_SECONDS + 60
 """For the checkpoint that is written on SIGTERM, and for giving the nodes back."""
@@ -85,6 +86,24 @@ def count(work: Work) -> None:
         return
     if due or work.status != stored:
         work.update(cost=cost.counted(stored.cost, held, work.now))
+    if work.status.progress != stored.progress and next_held is not None:
+        _foretell(work, next_held)
+
+
+def _foretell(work: Work, held: Held) -> None:
+    """What the trainer says is left is better known than any estimate before."""
+    posted, bill = work.seen.progress, work.status.cost
+    if posted is None or posted.remaining_seconds is None or held.idle:
+        return
+    work.update(
+        plan=at_its_pace(
+            work.plan,
+            cost.trained_seconds(bill),
+            posted.remaining_seconds,
+            cost.spent(bill),
+            cost.hourly(held.charge),
+        )
+    )
 
 
 def _limits(work: Work, held: Held | None) -> Iterator[Limit]:

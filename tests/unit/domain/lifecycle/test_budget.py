@@ -17,7 +17,7 @@ from finetune_operator.domain import cost
 from finetune_operator.domain.lifecycle.budget import STOPPING_SECONDS, WORTH_STARTING_SECONDS
 from finetune_operator.domain.provisioning import Offer
 from tests.unit.domain.in_memory import IMAGES, InMemory, Object, job
-from tests.unit.domain.lifecycle.looks import condition, edit, phase, train_jobs
+from tests.unit.domain.lifecycle.looks import condition, edit, phase, report, train_jobs
 
 TYPE, PRICE = "Standard_NC24ads_A100_v4", Decimal("3.673")
 
@@ -132,6 +132,33 @@ def test_costs_are_not_written_more_often_than_anything_else() -> None:
         assert bill(world) == before
     passes(world, 50)
     assert bill(world) != before
+
+
+def test_a_training_that_runs_foretells_its_own_time_and_cost() -> None:
+    world = claiming()
+    world.to_training()
+    began = cost.held_seconds(world.job.status.cost)
+    world.now += timedelta(seconds=1000)
+    world.progress = report(420).model_copy(update={"remaining_seconds": 3000})
+    world.settle()
+    plan, trained = world.job.status.plan, cost.trained_seconds(world.job.status.cost)
+    assert plan is not None
+    assert trained == 1000
+    assert plan.estimated_duration_seconds == 4000
+    exact = PRICE * (began + 1000 + 3000) / 3600
+    assert plan.estimated_cost is not None
+    assert Decimal(0) <= Decimal(plan.estimated_cost) - exact < Decimal("0.01")
+
+
+def test_nodes_without_a_price_foretell_the_time_alone() -> None:
+    world = InMemory(job(compute={"device": "CPU"}))
+    world.to_training()
+    world.now += timedelta(seconds=60)
+    world.progress = report(420)
+    world.settle()
+    assert world.job.status.plan is not None
+    assert world.job.status.plan.estimated_duration_seconds == 60 + 5880
+    assert world.job.status.plan.estimated_cost is None
 
 
 LIMITS: dict[str, tuple[dict[str, Any], dict[str, Any], str, int]] = {
