@@ -66,10 +66,10 @@ def planned(
             lambda gpus: build_recipe(_with_gpus(job, gpus), Device.GPU),
         )
     else:
-        sized = _sized_for(recipe, _machine(recipe, compute, cluster), named)
+        sized = _sized_for(recipe, _machine(recipe, compute, cluster), _priced(wanted, prices))
     if sized.types or sized.refusal:
         return sized
-    return replace(sized, refusal=_unnamed(its_class, wanted))
+    return replace(sized, refusal=_unnamed(its_class, wanted, prices))
 
 
 def plan_of(sized: Sized, compute: Compute, its_class: FineTuneClass, prices: PriceList) -> Plan:
@@ -195,25 +195,34 @@ def _uncountable(its_class: FineTuneClass | None, wanted: Wanted) -> str:
     )
 
 
-def _unnamed(its_class: FineTuneClass | None, wanted: Wanted) -> str:
+def _unnamed(its_class: FineTuneClass | None, wanted: Wanted, prices: PriceList) -> str:
     """What is missing where no machine was named and the plan cannot choose; empty if nothing."""
     if its_class is None:
         return ""
     name, provisioner = its_class.metadata.name, its_class.spec.provisioner.type
     some = ", ".join(wanted.patterns) or "Standard_NC24ads_A100_v4"
     name_them = f"name one or more, such as {some}"
+    if wanted.priced:
+        return (
+            "a budget of money can only be kept with machines whose price is known"
+            f" ({prices.source}), and compute.instanceTypes names none: {name_them}"
+        )
     if provisioner in _NAMES_TYPES:
         return (
-            f"compute.instanceTypes is empty, and FineTuneClass {name} gets nodes from"
+            f"compute.instanceTypes names none, and FineTuneClass {name} gets nodes from"
             f" {provisioner}, which has to be told; the plan chooses only for GPUs and for models"
             f" of its catalogue: {name_them}"
         )
-    if wanted.priced:
-        return (
-            "a budget of money can only be kept with machines whose price is known, and"
-            f" compute.instanceTypes is empty: {name_them}"
-        )
     return ""
+
+
+def _priced(wanted: Wanted, prices: PriceList) -> tuple[str, ...]:
+    """The machines that were named, but for those of which no price is known and has to be."""
+    return tuple(
+        each
+        for each in wanted.named
+        if not wanted.priced or prices.hourly(each, spot=False) is not None
+    )
 
 
 def _sized_for(recipe: Recipe, machine: Machine, types: tuple[str, ...]) -> Sized:

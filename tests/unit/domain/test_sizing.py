@@ -140,15 +140,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a model that nobody knows": (
         {"model": "someone/unknown"},
-        "compute.instanceTypes is empty, and FineTuneClass gpu gets nodes from AKS",
+        "compute.instanceTypes names none, and FineTuneClass gpu gets nodes from AKS",
     ),
     "a processor": (
         {"device": "CPU"},
-        "compute.instanceTypes is empty, and FineTuneClass gpu gets nodes from AKS",
+        "compute.instanceTypes names none, and FineTuneClass gpu gets nodes from AKS",
     ),
     "a budget of money, and nodes that are there": (
         {"of": its_class({"type": "Existing"}), "budget": {"maxCost": "40.00"}},
         "budget.maxCost cannot be kept: FineTuneClass gpu uses the nodes that there are",
+    ),
+    "a budget of money, a processor, and no price": (
+        {"device": "CPU", "types": ("Standard_D4s_v5",), "budget": {"maxCost": "40.00"}},
+        "a budget of money can only be kept with machines whose price is known (table 2026-06"
+        " eastus), and compute.instanceTypes names none",
     ),
     "a budget of money, and any node": (
         {"of": its_class({"type": "Karpenter"}), "budget": {"maxCost": "40.00"}},
