@@ -30,7 +30,10 @@ class ConditionType(StrEnum):
     TRAINED = "Trained", "Training is complete; the output lies in the volume."
     EVALUATED = "Evaluated", "Base and tuned model were measured, and every gate holds."
     PUBLISHED = "Published", "The image is pushed and, if asked for, published."
-    SUSPENDED = "Suspended", "spec.suspend is obeyed: no pod of the job runs."
+    SUSPENDED = (
+        "Suspended",
+        "spec.suspend is obeyed, or the budget is used up: no pod of the job runs.",
+    )
     SUCCEEDED = "Succeeded", "The job is over and everything asked for is there."
     FAILED = "Failed", "The job is over without what was asked for."
     RECONCILING = "Reconciling", "Work is under way (kstatus: InProgress)."
@@ -92,7 +95,13 @@ class Reason(StrEnum):
     PUBLISHING = "Publishing", "The output is being pushed or published."
     PUBLISHED = "Published", "The result is where spec.output and spec.publish say."
     SUSPENDED = "Suspended", "spec.suspend is true.", "Set spec.suspend to false to go on."
-    RESUMED = "Resumed", "spec.suspend was set to false."
+    RESUMED = "Resumed", "Nothing holds the job back any longer; it goes on from its checkpoint."
+    BUDGET_EXCEEDED = (
+        "BudgetExceeded",
+        "What the job may cost, or how long it may take, is used up; a checkpoint is kept.",
+        "Raise spec.budget, or the limit of the FineTuneClass that the message names; the job goes"
+        " on by itself.",
+    )
     SUCCEEDED = "Succeeded", "Everything asked for is there."
     IN_PROGRESS = "InProgress", "Nothing stands in the way; the phase says how far it is."
     FINISHED = "Finished", "There is nothing left to do."

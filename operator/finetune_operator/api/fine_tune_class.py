@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
+from finetune_operator.api.budget import ClassBudget
 from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.provisioner import Provisioner
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource
@@ -61,6 +62,8 @@ class FineTuneClassSpec(ApiModel):
     """Where nodes come from."""
     allowed: Allowed = Allowed()
     """What jobs may ask for."""
+    budget: ClassBudget = ClassBudget()
+    """What jobs may spend on nodes."""
     insecure_registries: Annotated[tuple[Host, ...], Field(max_length=16)] = ()
     """Registries spoken to over plain HTTP, host:port; for development only. Default: none."""
 
@@ -77,6 +80,16 @@ class FineTuneClass(Kind):
                 "jobs of this class may hold nodes, and only where they came from can they be given"
                 " back: make another class",
                 field=".spec.provisioner.type",
+            ),
+            *(
+                Rule(
+                    "self.spec.provisioner.type != 'Existing'"
+                    f" || !has(self.spec.budget) || !has(self.spec.budget.{limit})",
+                    f"{limit} needs nodes that are got for a job, whose cost is known: remove it,"
+                    " or set provisioner.type AKS, Karpenter or KAITO",
+                    field=f".spec.budget.{limit}",
+                )
+                for limit in ("maxCostPerJob", "maxCostPerNamespacePerMonth")
             ),
         )
     )

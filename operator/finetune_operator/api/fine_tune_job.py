@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
+from finetune_operator.api.budget import Budget
 from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.compute import Checkpoint, Compute, Restarts
 from finetune_operator.api.dataset import Columns, Dataset
@@ -282,6 +283,8 @@ class FineTuneJobSpec(ApiModel):
     """What is lost at most when a pod is killed."""
     restarts: Restarts = Restarts()
     """How often training starts again by itself."""
+    budget: Budget = Budget()
+    """What it may cost and how long it may take."""
     evaluation: Evaluation = Evaluation()
     """What is measured on held-out data, and what follows from it."""
     output: Output
@@ -296,7 +299,7 @@ class FineTuneJobSpec(ApiModel):
     Absent: they stay until the job is deleted."""
 
 
-ALWAYS_MUTABLE = frozenset({"suspend", "cleanupAfterSeconds"})
+ALWAYS_MUTABLE = frozenset({"suspend", "budget", "cleanupAfterSeconds"})
 
 _FIXED = (
     "has(oldSelf.status) && has(oldSelf.status.conditions)"
@@ -313,8 +316,8 @@ def _fixed(field: str, *, optional: bool) -> Rule:
     absent = f"!has({now}) && !has({before}) || has({now}) && has({before}) && "
     return Rule(
         f"!({_FIXED}) || {absent if optional else ''}{now} == {before}",
-        f"{field} cannot change once the job is accepted (only suspend and cleanupAfterSeconds"
-        " can): delete the job and create it again, or create another one",
+        f"{field} cannot change once the job is accepted (only suspend, budget and"
+        " cleanupAfterSeconds can): delete the job and create it again, or create another one",
         field=f".spec.{field}",
     )
 
@@ -345,6 +348,7 @@ class FineTuneJob(Kind):
             PrinterColumn("Remaining", ".status.progress.remaining"),
             PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
             PrinterColumn("Nodes", ".spec.compute.nodes", type="integer", wide=True),
+            PrinterColumn("Cost", ".status.cost.spent", wide=True),
             PrinterColumn("Attempt", ".status.attempts.current", type="integer", wide=True),
             PrinterColumn("Artifact", ".status.artifacts[0].uri", wide=True),
         ),

@@ -49,7 +49,8 @@ class Phase(StrEnum):
     SUSPENDED = (
         "Suspended",
         Verdict.CURRENT,
-        "spec.suspend is obeyed; false goes on from the last checkpoint.",
+        "spec.suspend is obeyed; false goes on from the last checkpoint. With the budget used up:"
+        " see condition Suspended; kstatus then says Failed.",
     )
     SUCCEEDED = "Succeeded", Verdict.CURRENT, "Over, with everything asked for."
     FAILED = "Failed", Verdict.FAILED, "Over, without what was asked for: see condition Failed."
@@ -84,6 +85,28 @@ class Plan(ApiModel):
     strategy: StrategyChoice = StrategyChoice.DATA_PARALLEL
     """How the processes share memory: DataParallel, ZeRO1, ZeRO2 or ZeRO3; what Auto stood for.
     Auto where the trainer chooses, because the model or the memory is not known before."""
+    instance_type: Text | None = None
+    """Machine that is asked for first; absent where any will do."""
+    alternatives: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
+    """Machines that are asked for where that one cannot be had, in order."""
+    memory_per_gpu: Text | None = Field(default=None, alias="memoryPerGPU")
+    """What training takes of each GPU of that machine, at most, such as 31Gi; absent where the
+    model or the machine is not known before."""
+    hourly_price: Decimal | None = None
+    """What all nodes cost an hour, if they are of that machine."""
+    price_source: Text | None = None
+    """Where that price is from, such as `table 2026-06 eastus`."""
+    estimated_duration_seconds: Count | None = None
+    """Seconds of training. Before it runs: absent where the steps are not counted yet, or none like
+    them was ever measured on that machine. Then by its own pace: what is done and what is left."""
+    estimated_cost: Decimal | None = None
+    """What the nodes cost in that time; once it runs, what they have cost so far and will cost.
+    Rounded up to a hundredth."""
+
+    @property
+    def instance_types(self) -> tuple[str, ...]:
+        """All machines that are asked for, in order; empty where any will do."""
+        return (self.instance_type, *self.alternatives) if self.instance_type else ()
 
 
 class Progress(ApiModel):
@@ -194,6 +217,38 @@ class Nodes(ApiModel):
     """What is not asked for at present."""
 
 
+class Charge(ApiModel):
+    """Nodes of one kind, and for how long they were held."""
+
+    instance_type: Text | None = None
+    """Machine; absent of nodes that were there already."""
+    capacity_type: Literal["OnDemand", "Spot"] | None = None
+    """How they are paid for."""
+    nodes: Count
+    """How many at a time."""
+    hourly_price: Decimal | None = None
+    """Of one of them, when the job first held it; absent where it is not known."""
+    seconds: Count = 0
+    """For how long they were held."""
+    idle_seconds: Count = 0
+    """Of that, while no attempt was training."""
+
+
+class Cost(ApiModel):
+    """What the job's nodes cost: those that were got for it."""
+
+    currency: Text
+    """Of the amounts."""
+    spent: Decimal | None = None
+    """Up to updatedAt, rounded up to a hundredth; absent where no price is known."""
+    idle: Decimal | None = None
+    """Of that, while no attempt was training: nodes that start, load, or wait to go."""
+    charges: Annotated[tuple[Charge, ...], Field(max_length=64)] = ()
+    """What it is the sum of."""
+    updated_at: Time
+    """Up to when it is counted."""
+
+
 class Published(ApiModel):
     """Where the result answers."""
 
@@ -223,6 +278,8 @@ class FineTuneJobStatus(ApiModel):
     """How far it is."""
     attempts: Attempts | None = None
     """How often it was started."""
+    cost: Cost | None = None
+    """What its nodes cost; absent before it held any."""
     evaluation: Evaluation | None = None
     """What base and tuned model score on held-out data; Loss is the mean cross-entropy in nats."""
     artifacts: Annotated[tuple[Artifact, ...], Field(max_length=8)] = ()

@@ -48,7 +48,7 @@ def localize(job: FineTuneJob, gpus_here: int) -> Local:
         items = error.errors(include_url=False)
         raise Refused(Refusal("spec", item["msg"]) for item in items) from error
     if problems := rules.problems(recipe):
-        raise Refused(_placed(problem) for problem in problems)
+        raise Refused(placed(problem) for problem in problems)
     return Local(recipe, tuple(_notes(job)))
 
 
@@ -78,7 +78,7 @@ def _impossible(job: FineTuneJob, device: Device, gpus_here: int) -> Iterator[Re
         )
 
 
-def _placed(problem: str) -> Refusal:
+def placed(problem: str) -> Refusal:
     """A problem of the recipe begins with its field, or with `task` and a combination."""
     field, _, rest = problem.partition(" ")
     if "." in field:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Resolved
-from finetune_operator.cli import access, jobs
+from finetune_operator.cli import access, cluster_plan, jobs
 from finetune_operator.cli.access import Access
 from finetune_operator.cli.columns import named
 from finetune_operator.cli.description import NOT_LOOKED_AT, plan_lines
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the model's config.json, if it is neither in the catalogue nor on this machine",
     )
+    cluster_plan.add_arguments(parser)
     parser.add_argument(
         "--tflops",
         type=float,
@@ -60,7 +61,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not path.exists() and not path.suffix:
         return _of_cluster(arguments, console)
     try:
-        local = localize(read_job(path), gpus())
+        job = read_job(path)
+        if cluster_plan.meant(job, arguments):
+            planned = cluster_plan.plan(job, arguments)
+            _write(arguments.json, planned.to_json())
+            planned.show(console)
+            return ExitCode.OK
+        local = localize(job, gpus())
         flops = arguments.tflops * 1e12 if arguments.tflops else None
         machine = this_machine(local.recipe.compute.device, flops)
         sized = size(local, machine, arguments.config)

@@ -1,14 +1,16 @@
 """What the lifecycle looks at: typed, frozen views of the objects that belong to one job."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.domain.actions import Delete
+from finetune_operator.domain.instances.prices import PriceList, table
 from finetune_operator.domain.kinds import BATCH_JOB, POD
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.provisioning import EXISTING, Provision
+from finetune_operator.domain.provisioning import EXISTING, Offer, Provision
 from finetune_operator.domain.publication import Publication
 from finetune_trainer.manifest import Progress
 
@@ -135,6 +137,18 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Costs:
+    """What has to be known to count what a job costs."""
+
+    prices: PriceList = field(default_factory=table)
+    """In the currency and the region of the class."""
+    month_spent: Decimal = Decimal(0)
+    """What the other jobs of its class in its namespace have spent this month."""
+    machine: Offer | None = None
+    """What the training pods run on, where nodes come with the pods."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything about one job, as it is now."""
 
@@ -166,6 +180,7 @@ class Observed:
     """Objects of somebody else's that have a name which this job needs."""
 
     publication: Publication | None = None
+    costs: Costs = field(default_factory=Costs)
     nodes_wanted: bool = False
     """What `provision` works towards: nodes for the job, or none."""
     provision: Provision = EXISTING

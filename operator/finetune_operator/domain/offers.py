@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from finetune_operator.api.compute import CapacityChoice, Compute
+from finetune_operator.api.compute import CapacityChoice
 from finetune_operator.api.fine_tune_job_status import Unavailable
 from finetune_operator.domain.provisioning import Offer, Refusal
 
@@ -11,16 +11,19 @@ _REMEMBERED = 32
 """As many as the status holds; more cannot be refused: 16 types, each in two ways."""
 
 
-def offers(compute: Compute) -> tuple[Offer, ...]:
+def offers(types: Sequence[str], capacity_type: CapacityChoice) -> tuple[Offer, ...]:
     """Every way to get nodes, in order of preference: SpotPreferred asks for every type as spot
-    before it asks for any at the full price."""
+    before it asks for any at the full price.
+
+    Args:
+        types: of the job's plan; empty: any.
+    """
     ways = {
         CapacityChoice.ON_DEMAND: (False,),
         CapacityChoice.SPOT: (True,),
         CapacityChoice.SPOT_PREFERRED: (True, False),
-    }[compute.capacity_type]
-    types = compute.instance_types or ("",)
-    return tuple(Offer(each, spot) for spot in ways for each in types)
+    }[capacity_type]
+    return tuple(Offer(each, spot) for spot in ways for each in types or ("",))
 
 
 def available(

@@ -12,9 +12,9 @@ from finetune_operator.api.provisioner import Karpenter, OwnNodePools
 from finetune_operator.cluster.client import Client
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import Apply, Delete, JsonObject
-from finetune_operator.domain.kinds import NODE_POOL
-from finetune_operator.domain.provisioning import NodeRequest, Placement, Provision
-from finetune_operator.nodes.provisioner import of_types, one_of
+from finetune_operator.domain.kinds import NODE, NODE_POOL
+from finetune_operator.domain.provisioning import NodeRequest, Offer, Placement, Provision
+from finetune_operator.nodes.provisioner import INSTANCE_TYPE, of_types, one_of
 
 _POOL = "karpenter.sh/nodepool"
 _CAPACITY = "karpenter.sh/capacity-type"
@@ -116,3 +116,11 @@ def _with_the_pods(place: Placement) -> Provision:
 
 def _capacity(request: NodeRequest) -> list[str]:
     return ["spot" if offer.spot else "on-demand" for offer in request.offers] or ["on-demand"]
+
+
+async def machine_of(client: Client, node: str) -> Offer | None:
+    """What a node that Karpenter has made is; None if it is gone, or does not say."""
+    found = await client.get(NODE, None, node)
+    labels = found["metadata"].get("labels", {}) if found else {}
+    instance_type = labels.get(INSTANCE_TYPE)
+    return Offer(instance_type, spot=labels.get(_CAPACITY) == "spot") if instance_type else None

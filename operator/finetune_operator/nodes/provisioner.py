@@ -11,6 +11,9 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
 from finetune_operator.domain.provisioning import NodeRequest, Provision
 
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+"""Label of every node that a cloud has made."""
+
 
 class Provisioner(Protocol):
     """One way to get nodes."""
@@ -34,7 +37,7 @@ def of_types(types: Sequence[str]) -> tuple[Mapping[str, Any], ...]:
     """Requirements of nodes of one of these instance types; none where none is named."""
     if not types:
         return ()
-    return (one_of("node.kubernetes.io/instance-type", types),)
+    return (one_of(INSTANCE_TYPE, types),)
 
 
 def one_of(label: str, values: Sequence[str]) -> Mapping[str, Any]:

@@ -95,7 +95,7 @@ class FineTuneJobReconciler:
         """Looks, decides and acts. None when the namespace is on its way out."""
         now = self._tools.now()
         said = Said(self._progress.get(key), self._progress.unchanged_seconds(key))
-        seen = await observe(self._client, job, said, now)
+        seen = await observe(self._client, job, said, now, self._tools.prices)
         around = Surroundings(
             now=now,
             progress_url=self._tools.settings.progress_url,
@@ -113,13 +113,13 @@ class FineTuneJobReconciler:
         return decision
 
     async def jobs_of_class(self, changed: JsonObject) -> Iterable[Key]:
-        """Jobs that wait for this class, or were refused by what it allowed before."""
+        """Jobs that wait for this class, or that it did not allow, or not so much money, before."""
         name = changed["metadata"]["name"]
         return [
             _key(job)
             for job in await self._client.list_objects(FINE_TUNE_JOB)
             if job["spec"].get("className", "default") == name
-            and job.get("status", {}).get("phase", "Pending") == "Pending"
+            and job.get("status", {}).get("phase", "Pending") in ("Pending", "Suspended")
         ]
 
     async def jobs_published_to(self, workspace: JsonObject) -> Iterable[Key]:

@@ -13,8 +13,12 @@ async def lead(
     watches: Coroutine[Any, Any, None],
     runners: Sequence[Runner],
     resync_seconds: float,
+    beside: Sequence[Coroutine[Any, Any, None]] = (),
 ) -> None:
     """Works until it is cancelled or any part of the work ends.
+
+    Args:
+        beside: more parts that run for ever and may be cut off anywhere.
 
     Workers are cut off wherever they are: any call may be the last. The Lease is given back once
     none is left, and before the watches end, which takes longer and changes nothing.
@@ -24,6 +28,7 @@ async def lead(
     """
     watching = asyncio.create_task(watches)
     work: list[asyncio.Task[Any]] = [asyncio.create_task(leadership.keep())]
+    work += [asyncio.create_task(each) for each in beside]
     for runner in runners:
         work.append(asyncio.create_task(runner.resync(resync_seconds)))
         work += [asyncio.create_task(runner.work()) for _ in range(runner.controller.workers)]

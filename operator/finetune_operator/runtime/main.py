@@ -26,6 +26,7 @@ from finetune_operator.cluster.lease import (
     Unopposed,
 )
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.runtime import logs, watching
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
@@ -75,7 +76,8 @@ async def run(settings: Settings) -> None:
         Client(connection, may_write=leadership.leads) as client,
         relaying(leadership) as relay,
     ):
-        tools = Tools(client, EventRecorder(client), settings, _now)
+        prices = PriceBook(settings.retail_prices_url, _now)
+        tools = Tools(client, EventRecorder(client), settings, _now, prices)
         runners: list[Runner] = []
 
         def wake(key: Key, seconds: float) -> None:
@@ -95,7 +97,8 @@ async def run(settings: Settings) -> None:
             _log.info("probes on port %d, progress on port %d", probe_port, progress_port)
             await leadership.acquire(_progress_url(settings, progress_port))
             watches = watching.watch(client, runners, ready, take_signals)
-            await lead(leadership, watches, runners, settings.resync_seconds)
+            beside = [prices.keep_up()]
+            await lead(leadership, watches, runners, settings.resync_seconds, beside)
 
 
 def _now() -> datetime:

@@ -37,7 +37,9 @@ from finetune_operator.domain.views import (
     was_of_a_job,
 )
 from finetune_operator.nodes import PROVISIONERS, existing
+from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.publishing import PUBLISHERS
+from finetune_operator.runtime.costs import look_at_costs
 from finetune_operator.runtime.line import look_at_line
 from finetune_trainer.manifest import Progress
 
@@ -56,7 +58,9 @@ EXPLAINED_PODS = 3
 """Waiting pods whose events are read; the others wait for the same."""
 
 
-async def observe(client: Client, job: FineTuneJob, said: Said, now: datetime) -> Observed:
+async def observe(
+    client: Client, job: FineTuneJob, said: Said, now: datetime, book: PriceBook
+) -> Observed:
     """What decide() has to see of this job now.
 
     Raises:
@@ -114,6 +118,7 @@ async def observe(client: Client, job: FineTuneJob, said: Said, now: datetime) -
         leaving=tuple(_title(each) for each in strangers if was_of_a_job(each)),
         taken=tuple(_title(each) for each in strangers if not was_of_a_job(each)),
         publication=publication,
+        costs=await look_at_costs(client, job, found_class, own_pods, book, now=now),
         nodes_wanted=request.wanted,
         provision=provision,
     )

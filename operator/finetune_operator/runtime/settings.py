@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from finetune_operator.nodes.prices import RETAIL_PRICES_URL
+
 PREFIX = "FINETUNE_"
 
 
@@ -43,6 +45,10 @@ class Settings(BaseModel):
     image_volumes: Literal["Auto", "Enabled", "Disabled"] = "Auto"
     """Whether adapters are mounted as OCI image volumes. Auto: from Kubernetes 1.36 on. Disabled:
     an init container fetches them."""
+
+    retail_prices_url: str = Field(default=RETAIL_PRICES_URL, pattern=r"^(https?://\S+)?$")
+    """Where Azure tells its prices, asked once a day for the classes that get nodes of its; empty:
+    only the table that is shipped is used."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.events import EventRecorder
+from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.runtime.settings import Settings
 
 
@@ -18,3 +19,4 @@ class Tools:
     settings: Settings
     now: Callable[[], datetime]
     """The time in UTC."""
+    prices: PriceBook

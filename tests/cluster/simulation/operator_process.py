@@ -41,6 +41,7 @@ class OperatorProcess:
             "FINETUNE_PROBE_PORT": "0",
             "FINETUNE_PROGRESS_PORT": "0",
             "FINETUNE_METRICS_PORT": "0",
+            "FINETUNE_RETAIL_PRICES_URL": "",
             "PYTHONPATH": os.pathsep.join(["operator", "trainer_image"]),
             **settings,
         }

@@ -64,12 +64,12 @@ def job(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_stored_object_of_a_newer_version_is_read() -> None:
-    newer = job(budget={"maxCost": "40.00"}, training={"epochs": 2, "lookahead": True})
+    newer = job(forecast={"horizon": "40"}, training={"epochs": 2, "lookahead": True})
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         FineTuneJob.model_validate(newer)
     read = FineTuneJob.from_stored(newer)
     assert read.spec.training.epochs == 2
-    assert "budget" not in read.to_dict()["spec"]
+    assert "forecast" not in read.to_dict()["spec"]
 
 
 def test_models_do_not_change() -> None:

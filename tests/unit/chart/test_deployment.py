@@ -71,6 +71,16 @@ def test_the_operator_understands_every_variable(objects: list[Object]) -> None:
     assert settings.progress_url == f"http://finetune-operator.{NAMESPACE}.svc:8090"
     assert settings.lease == f"{NAMESPACE}/finetune-operator"
     assert (settings.pod_name, str(settings.pod_ip)) == tuple(fields.values())
+    assert settings.retail_prices_url == Settings().retail_prices_url
+
+
+def test_no_prices_are_asked_for_where_nobody_may_be_asked(render: Render) -> None:
+    (variable,) = (
+        each
+        for each in container(render({"retailPricesURL": ""}))["env"]
+        if each["name"] == "FINETUNE_RETAIL_PRICES_URL"
+    )
+    assert Settings.from_environment({variable["name"]: variable["value"]}).retail_prices_url == ""
 
 
 def test_no_variable_of_a_service_reaches_the_settings(objects: list[Object]) -> None:

@@ -51,6 +51,7 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
                 "instanceTypes": ["Standard_NC*"],
                 "maxNodes": 4,
             },
+            "budget": {"currency": "EUR", "region": "westeurope", "maxCostPerJob": "200.00"},
             "insecureRegistries": ["registry.local:5000"],
         },
     }
@@ -61,6 +62,7 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
     assert spec.allowed.max_nodes == 4
     assert spec.allowed.instance_types == ("Standard_NC*",)
     assert spec.provisioner.type == "KAITO"
+    assert (spec.budget.currency, spec.budget.max_cost_per_job) == ("EUR", "200.00")
     assert spec.insecure_registries == ("registry.local:5000",)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
@@ -15,8 +16,8 @@ from finetune_operator.domain.actions import Action, Apply, Create, Delete, Fina
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide
 from finetune_operator.domain.lifecycle.provision import node_request, without_class
-from finetune_operator.domain.observed import Line, Observed
-from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
+from finetune_operator.domain.observed import Costs, Line, Observed
+from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Offer, Provision
 from finetune_operator.domain.views import view_batch_job, view_child, view_pod
 from finetune_operator.nodes import kaito
 from finetune_trainer.manifest import Progress
@@ -57,6 +58,9 @@ class InMemory:
         self.lost_nodes: frozenset[str] = frozenset()
         self.storage_is_shared: bool | None = None
         self.gpu_memory: int | None = None
+        self.month_spent = Decimal(0)
+        self.machine: Offer | None = None
+        """What the pods of training run on, where nodes come with them."""
         self.without_capacity: list[tuple[datetime, Object]] = []
         """When a NodeClaim was refused, and the event that says so."""
         self.gone = False
@@ -85,6 +89,7 @@ class InMemory:
             line=self.line,
             progress=self.progress,
             unchanged_seconds=self.unchanged_seconds,
+            costs=Costs(month_spent=self.month_spent, machine=self.machine),
             nodes_wanted=request.wanted,
             provision=self._provision(request),
         )

@@ -109,6 +109,10 @@ class Life(RuleBasedStateMachine):
     def the_user_suspends_or_resumes(self, suspend: bool) -> None:
         self.edit(suspend=suspend)
 
+    @rule(seconds=st.none() | st.sampled_from([300, 900]))
+    def the_user_sets_a_budget(self, seconds: int | None) -> None:
+        self.edit(budget={} if seconds is None else {"maxDurationSeconds": seconds})
+
     @precondition(lambda self: self.world.job.status.phase in (None, "Pending"))
     @rule(seed=st.integers(0, 3))
     def the_user_edits_the_job(self, seed: int) -> None:
@@ -133,8 +137,8 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.world.finetune_class = self.its_class
-        if self.world.job.spec.suspend:
-            self.edit(suspend=False)
+        if self.world.job.spec.suspend or self.world.job.spec.budget.max_duration_seconds:
+            self.edit(suspend=False, budget={})
         self.world.finish_well()
         if self.world.gone:
             return

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.api.compute import CapacityChoice, Compute
+from finetune_operator.api.compute import CapacityChoice
 from finetune_operator.api.conditions import Reason
 from finetune_operator.domain.offers import available, offers, remembered
 from finetune_operator.domain.provisioning import Offer, Refusal
@@ -26,16 +26,16 @@ REFUSALS = st.lists(
 
 
 def test_spot_of_every_type_comes_before_the_full_price() -> None:
-    compute = Compute(capacity_type=CapacityChoice.SPOT_PREFERRED, instance_types=("a", "b"))
-    assert [str(each) for each in offers(compute)] == ["a (Spot)", "b (Spot)", "a", "b"]
-    assert [str(each) for each in offers(Compute())] == ["any instance type"]
+    wanted = offers(("a", "b"), CapacityChoice.SPOT_PREFERRED)
+    assert [str(each) for each in wanted] == ["a (Spot)", "b (Spot)", "a", "b"]
+    assert [str(each) for each in offers((), CapacityChoice.ON_DEMAND)] == ["any instance type"]
 
 
 @given(TYPES, st.sampled_from(CapacityChoice), REFUSALS, st.integers(0, 100_000))
 def test_what_was_refused_is_asked_for_again_when_it_is_due_and_not_before(
     types: tuple[str, ...], choice: CapacityChoice, refusals: list[Refusal], seconds: int
 ) -> None:
-    wanted = offers(Compute(capacity_type=choice, instance_types=types))
+    wanted = offers(types, choice)
     known = remembered((), refusals, NOW)
     later = NOW + timedelta(seconds=seconds)
     newest = {each.offer: each.seconds for each in refusals}

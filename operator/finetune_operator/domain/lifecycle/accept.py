@@ -1,13 +1,15 @@
 """Accept: can the job be carried out as written? If so, fix what exactly will be run."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic import ValidationError
 
+from finetune_operator.api.compute import DeviceChoice
 from finetune_operator.api.conditions import ConditionType, Reason
-from finetune_operator.api.distribution import StrategyChoice
 from finetune_operator.api.fine_tune_class import FineTuneClass
-from finetune_operator.api.fine_tune_job_status import Phase, Plan, Resolved
+from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.fine_tune_job_status import Phase, Resolved
 from finetune_operator.domain import conditions
 from finetune_operator.domain.actions import Action, Apply, Delete
 from finetune_operator.domain.kinds import CONFIG_MAP
@@ -19,13 +21,14 @@ from finetune_operator.domain.manifests.volume import (
     volume_claim,
 )
 from finetune_operator.domain.observed import pods_gone
-from finetune_operator.domain.quantity import quantity_bytes
+from finetune_operator.domain.planning import Cluster, plan_of, planned, pod_memory
 from finetune_operator.domain.recipe_builder import build_recipe
+from finetune_operator.domain.sizing import Sized
 from finetune_trainer import rules
 from finetune_trainer.memory.catalogue import architecture_of
 from finetune_trainer.memory.layout import Machine
-from finetune_trainer.memory.sizing import impossible, laid_out
-from finetune_trainer.recipe import Device, Recipe, method_name
+from finetune_trainer.memory.sizing import impossible
+from finetune_trainer.recipe import Device, Recipe
 
 LEAVING_SECONDS = 2.0
 """How often to look whether the garbage collector has finished."""
@@ -45,39 +48,20 @@ def accept(work: Work) -> bool:
         name = work.spec.class_name
         _refuse(work, Reason.CLASS_NOT_FOUND, f"FineTuneClass {name} does not exist: create it")
         return False
-    recipe = _keep_stored(_laid_out(build_recipe(work.job, _device(work)), work), work)
-    refusal = _refusal(work, its_class, recipe)
+    sized = _sized(work, work.job)
+    sized = replace(sized, recipe=_keep_stored(sized.recipe, work))
+    refusal = _refusal(work, its_class, sized)
     if refusal is not None:
         _refuse(work, *refusal)
         return False
-    return _fix(work, its_class, recipe)
+    return _fix(work, its_class, sized)
 
 
-def _device(work: Work) -> Device:
-    choice = work.spec.compute.device.value
-    if choice == "Auto":
-        return Device.GPU if work.seen.has_gpu_nodes else Device.CPU
-    return Device(choice)
-
-
-def _laid_out(recipe: Recipe, work: Work) -> Recipe:
-    """With the fastest layout that fits, where both the model and the memory are known; else the
-    trainer chooses it."""
-    architecture = architecture_of(recipe.model.storage_uri)
-    machine = _machine(recipe, work)
-    if architecture is None or machine.memory is None:
-        return recipe
-    made, _ = laid_out(recipe, architecture, machine)
-    return made
-
-
-def _machine(recipe: Recipe, work: Work) -> Machine:
-    if recipe.compute.device is Device.GPU:
-        return Machine(gpu=True, bf16=True, memory=work.seen.gpu_memory)
-    limit = work.spec.compute.pod_template.resources.limits.get("memory")
-    memory = None if limit is None else quantity_bytes(str(limit))
-    # Whether the processor has bfloat16 is not known yet: the greater need decides.
-    return Machine(gpu=False, bf16=False, memory=memory)
+def _sized(work: Work, job: FineTuneJob, types: Sequence[str] = ()) -> Sized:
+    """The recipe and its machines; those that an earlier plan has chosen, if there is one."""
+    seen = work.seen
+    cluster = Cluster(seen.has_gpu_nodes, seen.gpu_memory)
+    return planned(job, seen.finetune_class, cluster, seen.costs.prices, types)
 
 
 def _keep_stored(recipe: Recipe, work: Work) -> Recipe:
@@ -91,7 +75,7 @@ def _keep_stored(recipe: Recipe, work: Work) -> Recipe:
     return stored if stored.model_copy(update={"job": recipe.job}) == recipe else recipe
 
 
-def _refusal(work: Work, its_class: FineTuneClass, recipe: Recipe) -> tuple[Reason, str] | None:
+def _refusal(work: Work, its_class: FineTuneClass, sized: Sized) -> tuple[Reason, str] | None:
     if work.seen.taken:
         message = f"{', '.join(work.seen.taken)} exists and is not this job's: rename one of them"
         return Reason.NAME_TAKEN, message
@@ -107,9 +91,11 @@ def _refusal(work: Work, its_class: FineTuneClass, recipe: Recipe) -> tuple[Reas
             " (NFS, CephFS, Azure Files, …), or compute.nodes to 1"
         )
         return Reason.VOLUME_NOT_SHARED, message
-    problems = rules.problems(recipe)
-    if too_large := _too_large(work, recipe):
+    problems = rules.problems(sized.recipe)
+    if too_large := _too_large(work, sized.recipe):
         problems.append(too_large)
+    if sized.refusal:
+        problems.append(sized.refusal)
     return (Reason.CONFIGURATION_ERROR, "; ".join(problems)) if problems else None
 
 
@@ -119,7 +105,7 @@ def _too_large(work: Work, recipe: Recipe) -> str | None:
     if recipe.compute.device is Device.GPU or architecture is None:
         return None
     # Whether the processor has bfloat16 is not known yet: the lesser need decides.
-    machine = replace(_machine(recipe, work), bf16=True)
+    machine = Machine(gpu=False, bf16=True, memory=pod_memory(work.spec.compute))
     limit = "compute.podTemplate.resources.limits.memory"
     # Not of the layout that was chosen: another strategy may need less before any data.
     as_asked = build_recipe(work.job, recipe.compute.device)
@@ -135,8 +121,9 @@ def _refuse(work: Work, reason: Reason, message: str) -> None:
         work.event(reason, message, warning=True)
 
 
-def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
+def _fix(work: Work, its_class: FineTuneClass, sized: Sized) -> bool:
     """Stores the recipe and what names stand for; nothing is started before both are stored."""
+    recipe = sized.recipe
     stored, text = work.seen.recipe, recipe.canonical_json()
     if stored is not None and stored.content != text:
         # The spec was edited after this was stored: what was started by it goes first.
@@ -156,13 +143,7 @@ def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
             "dataset_digest": work.resolved.dataset_digest,
         }
     )
-    plan = Plan(
-        device=recipe.compute.device,
-        nodes=recipe.compute.nodes,
-        gpus_per_node=recipe.compute.gpus_per_node,
-        method=method_name(recipe.method.type, recipe.quantization.type),
-        strategy=_strategy(recipe),
-    )
+    plan = plan_of(sized, work.spec.compute, its_class, work.seen.costs.prices)
     work.actions += _missing(work, text)
     settled = (
         work.holds(ConditionType.ACCEPTED)
@@ -172,16 +153,18 @@ def _fix(work: Work, its_class: FineTuneClass, recipe: Recipe) -> bool:
     if settled:
         return True
     work.update(resolved=resolved, plan=plan)
-    work.set(ConditionType.ACCEPTED, True, Reason.ACCEPTED)
+    work.set(ConditionType.ACCEPTED, True, Reason.ACCEPTED, _accepted(sized))
     work.goes_on(Phase.PENDING, Reason.ACCEPTED)
     work.event(Reason.ACCEPTED, "")
     work.again(0)
     return False
 
 
-def _strategy(recipe: Recipe) -> StrategyChoice:
-    _, *others = recipe.strategies
-    return StrategyChoice.AUTO if others else StrategyChoice(recipe.strategy.value)
+def _accepted(sized: Sized) -> str:
+    """Which of the machines that were named will not be asked for."""
+    if not sized.unfit:
+        return ""
+    return f"{Reason.ACCEPTED.meaning} Not asked for: {'; '.join(sized.unfit)}."
 
 
 def _missing(work: Work, recipe: str) -> list[Action]:
@@ -219,4 +202,7 @@ def _as_accepted(work: Work) -> Recipe:
         update={"generation": generation or work.job.metadata.generation}
     )
     job = work.job.model_copy(update={"metadata": metadata})
-    return _laid_out(build_recipe(job, work.plan.device), work)
+    device = DeviceChoice(work.plan.device.value)
+    compute = job.spec.compute.model_copy(update={"device": device})
+    spec = job.spec.model_copy(update={"compute": compute})
+    return _sized(work, job.model_copy(update={"spec": spec}), work.plan.instance_types).recipe

@@ -8,8 +8,6 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJobSpec
 from finetune_operator.api.provisioner import ProvisionerType
 
-_NAMES_TYPES = (ProvisionerType.AKS, ProvisionerType.KAITO)
-"""Provisioners that have to be told the instance type; others choose it by what the pods need."""
 _WITHOUT_SPOT = (ProvisionerType.EXISTING, ProvisionerType.KAITO)
 
 
@@ -40,12 +38,6 @@ def _refusals(spec: FineTuneJobSpec, its_class: FineTuneClass) -> Iterator[str]:
                 f"compute.instanceTypes names {each}, and FineTuneClass {name} allows only"
                 f" {', '.join(patterns)}: use one of them, or ask the platform team"
             )
-    if not compute.instance_types and provisioner in _NAMES_TYPES:
-        some = ", ".join(allowed.instance_types) or "Standard_NC24ads_A100_v4"
-        yield (
-            f"compute.instanceTypes is empty, and FineTuneClass {name} gets nodes from"
-            f" {provisioner}, which has to be told: name one or more, such as {some}"
-        )
     if compute.capacity_type is not CapacityChoice.ON_DEMAND and provisioner in _WITHOUT_SPOT:
         gets = "uses the nodes that there are" if provisioner == "Existing" else "has no spot nodes"
         yield (

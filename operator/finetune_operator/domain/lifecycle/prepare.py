@@ -5,7 +5,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from finetune_operator.api.conditions import ConditionType, Reason
-from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.fine_tune_job_status import Phase, Plan
 from finetune_operator.domain.lifecycle.retried import RetriedJob
 from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.manifests.prepare import (
@@ -16,9 +16,11 @@ from finetune_operator.domain.manifests.prepare import (
 )
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Pod
+from finetune_operator.domain.planning import with_time
 from finetune_operator.domain.progress import at_start
 from finetune_trainer.frozen import Frozen
 from finetune_trainer.manifest import Checked, Fetched
+from finetune_trainer.recipe import Recipe
 
 PREPARE = RetriedJob(Role.PREPARE, Phase.PREPARING, Reason.PREPARING, prepare_job)
 
@@ -51,8 +53,20 @@ def prepare(work: Work) -> bool:
     )
     if checked.leaks.message:
         work.event(Reason.HELD_OUT_LEARNED, checked.leaks.message, warning=True)
-    work.update(resolved=resolved, progress=at_start(checked.total_steps, work.now))
+    work.update(
+        resolved=resolved,
+        progress=at_start(checked.total_steps, work.now),
+        plan=_timed(work, checked.total_steps),
+    )
     return True
+
+
+def _timed(work: Work, steps: int) -> Plan:
+    """The plan, now that the steps are counted."""
+    if work.seen.recipe is None:
+        return work.plan
+    recipe = Recipe.model_validate_json(work.seen.recipe.content)
+    return with_time(work.plan, recipe, steps)
 
 
 def last_words(pods: list[Pod], container: str, kind: type[Said]) -> Said | None:

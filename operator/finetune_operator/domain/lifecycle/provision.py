@@ -30,7 +30,11 @@ def node_request(job: FineTuneJob, pods: Sequence[Pod], now: datetime) -> NodeRe
         uid=job.metadata.uid,
         nodes=compute.nodes,
         gpus_per_node=plan.gpus_per_node if plan else 0,
-        offers=available(offers(compute), known.unavailable, now),
+        offers=available(
+            offers(plan.instance_types if plan else (), compute.capacity_type),
+            known.unavailable,
+            now,
+        ),
         wanted=_wanted(job, pods),
         labels={
             "finetune.dev/namespace": job.metadata.namespace,
@@ -43,7 +47,12 @@ def _wanted(job: FineTuneJob, pods: Sequence[Pod]) -> bool:
     """Whether a pod still needs its node, or there is something left to train."""
     if any(pod.role is Role.TRAIN and not pod.over for pod in pods):
         return True  # it is saving a checkpoint
-    over = (ConditionType.TRAINED, ConditionType.SUCCEEDED, ConditionType.FAILED)
+    over = (
+        ConditionType.TRAINED,
+        ConditionType.SUCCEEDED,
+        ConditionType.FAILED,
+        ConditionType.SUSPENDED,
+    )
     stated = job.status.conditions
     return (
         job.metadata.deletion_timestamp is None
@@ -85,7 +94,8 @@ def nodes_are_there(work: Work) -> bool:
         return True
     reason, message = provision.reason, provision.message
     known = work.status.nodes or Nodes()
-    if not provision.held and not available(offers(work.spec.compute), known.unavailable, work.now):
+    wanted = offers(work.plan.instance_types, work.spec.compute.capacity_type)
+    if not provision.held and not available(wanted, known.unavailable, work.now):
         soonest = known.unavailable[0]
         reason = next(each for each in Reason if each == soonest.reason)
         message = "; ".join(

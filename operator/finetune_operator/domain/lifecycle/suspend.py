@@ -1,9 +1,11 @@
-"""Suspend: give the nodes back and keep what was learned; go on when asked to."""
+"""Suspend: give the nodes back and keep what was learned; go on when asked to, or when there is
+budget again."""
 
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain.endings import Ending, classify
 from finetune_operator.domain.lifecycle import attempts
+from finetune_operator.domain.lifecycle.budget import over_budget
 from finetune_operator.domain.lifecycle.train import record_trained
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.names import Role
@@ -12,11 +14,9 @@ from finetune_operator.domain.observed import BatchJob, pods_gone
 
 def suspend(work: Work) -> bool:
     """Done when the job is not to be suspended."""
-    if not work.spec.suspend:
-        if work.holds(ConditionType.SUSPENDED):
-            work.set(ConditionType.SUSPENDED, False, Reason.RESUMED)
-            work.event(Reason.RESUMED, "")
-        return True
+    exceeded = None if work.spec.suspend else over_budget(work)
+    if not work.spec.suspend and exceeded is None:
+        return _go_on(work)
     running = [job for job in work.seen.batch_jobs if not job.over]
     work.actions += [job.delete() for job in running if not job.deleting]
     if running or not pods_gone(work.seen.pods):
@@ -31,12 +31,31 @@ def suspend(work: Work) -> bool:
             attempts.settle(work, number, _ending(work, number, job))
             if work.over:
                 return False
-    work.set(ConditionType.ADMITTED, False, Reason.SUSPENDED)
-    if work.set(ConditionType.SUSPENDED, True, Reason.SUSPENDED):
-        work.event(Reason.SUSPENDED, "")
-    work.rests(Phase.SUSPENDED, Reason.SUSPENDED)
-    work.requeue_after = None
+    _rest(work, exceeded)
     return False
+
+
+def _go_on(work: Work) -> bool:
+    if not work.holds(ConditionType.SUSPENDED):
+        return True
+    work.set(ConditionType.SUSPENDED, False, Reason.RESUMED)
+    work.event(Reason.RESUMED, "")
+    work.again(0)  # whether nodes are wanted was seen of a job at rest
+    return False
+
+
+def _rest(work: Work, exceeded: str | None) -> None:
+    reason = Reason.SUSPENDED if exceeded is None else Reason.BUDGET_EXCEEDED
+    work.set(ConditionType.ADMITTED, False, reason)
+    news = work.set(ConditionType.SUSPENDED, True, reason, exceeded or "")
+    if exceeded is not None:
+        work.stalls(Phase.SUSPENDED, reason, exceeded)
+    else:
+        work.rests(Phase.SUSPENDED, reason)
+        if news:
+            work.event(reason, "")
+    # Nodes are wanted until it is written down that the job rests.
+    work.requeue_after = 0.0 if news else None
 
 
 def _ending(work: Work, number: int, job: BatchJob | None) -> Ending:
