@@ -1,4 +1,5 @@
-"""`finetune plan job.yaml`: every refusal with its field, and what would be done."""
+"""`finetune plan job.yaml`: every refusal with its field, and what would be done: here, or in a
+cluster where this machine has too few GPUs or a FineTuneClass is given."""
 
 import argparse
 import json
@@ -45,9 +46,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     try:
         job = read_job(arguments.job)
         if cluster_plan.meant(job, arguments):
-            planned = cluster_plan.plan(job, arguments)
-            _write(arguments.json, planned.to_json())
-            planned.show(console)
+            in_cluster = cluster_plan.plan(job, arguments)
+            _write(arguments.json, in_cluster.to_json())
+            in_cluster.show(console)
             return ExitCode.OK
         local = localize(job, gpus())
         flops = arguments.tflops * 1e12 if arguments.tflops else None
