@@ -90,7 +90,8 @@ _FAILED: Reasons = (
     Reason.PODS_FORBIDDEN,
     Reason.PROVISIONING_FAILED,
 )
-_STALLED = _each(_NOT_ACCEPTED, _FAILED, (Reason.KAITO_MISSING,), _NOTHING_TO_SERVE)
+_WAITING_FOR_A_PERSON: Reasons = (Reason.KAITO_MISSING, Reason.BUDGET_EXCEEDED)
+_STALLED = _each(_NOT_ACCEPTED, _FAILED, _WAITING_FOR_A_PERSON, _NOTHING_TO_SERVE)
 
 _UNDER_WAY: Reasons = (
     Reason.PENDING,
@@ -111,7 +112,13 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
     ConditionType.ACCEPTED: {"True": (Reason.ACCEPTED,), "False": _NOT_ACCEPTED},
     ConditionType.ADMITTED: {
         "True": (Reason.ADMITTED,),
-        "False": (Reason.WAITING_FOR_TURN, Reason.SUSPENDED, *_TRIED_AGAIN, *_TERMINAL),
+        "False": (
+            Reason.WAITING_FOR_TURN,
+            Reason.SUSPENDED,
+            Reason.BUDGET_EXCEEDED,
+            *_TRIED_AGAIN,
+            *_TERMINAL,
+        ),
     },
     ConditionType.NODES_READY: {
         "True": (Reason.SCHEDULED,),
@@ -143,7 +150,10 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
             *_NOT_READY,
         ),
     },
-    ConditionType.SUSPENDED: {"True": (Reason.SUSPENDED,), "False": (Reason.RESUMED,)},
+    ConditionType.SUSPENDED: {
+        "True": (Reason.SUSPENDED, Reason.BUDGET_EXCEEDED),
+        "False": (Reason.RESUMED,),
+    },
     ConditionType.SUCCEEDED: {"True": (Reason.SUCCEEDED,)},
     ConditionType.FAILED: {"True": _FAILED},
     ConditionType.READY: {"True": (Reason.SERVING, Reason.SWITCHED_OFF), "False": _NOT_READY},

@@ -81,6 +81,12 @@ class FineTuneClass(Kind):
                 " back: make another class",
                 field=".spec.provisioner.type",
             ),
+            Rule(
+                "!has(oldSelf.spec.budget)"
+                " || self.spec.budget.currency == oldSelf.spec.budget.currency",
+                "jobs of this class have been counted in its currency: make another class",
+                field=".spec.budget.currency",
+            ),
             *(
                 Rule(
                     "self.spec.provisioner.type != 'Existing'"

@@ -56,6 +56,11 @@ ADVICE: Mapping[Reason, Advice] = {
         "A person, a script or a GitOps tool has set it; checkpoints are kept.",
         ('kubectl patch finetunejob NAME --type merge -p \'{"spec": {"suspend": false}}\'',),
     ),
+    Reason.BUDGET_EXCEEDED: Advice(
+        "Training took longer, or its nodes cost more, than somebody allowed; or so little is left"
+        " that a checkpoint would not be written in time. The nodes were given back.",
+        ("kubectl get finetunejob NAME -o jsonpath='{.status.cost}'", _CONDITIONS, _CLASSES),
+    ),
     # Waiting for something outside.
     Reason.INSUFFICIENT_CAPACITY: Advice(
         "The region or zone has no such machine left, most often of spot machines. The next of"

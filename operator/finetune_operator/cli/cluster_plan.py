@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Plan
 from finetune_operator.api.provisioner import ProvisionerType
 from finetune_operator.cli.job_file import NOT_CHECKED, read_class
-from finetune_operator.cli.machine import gpus, placed
+from finetune_operator.cli.machine import check_device, gpus, invalid, placed
 from finetune_operator.cli.refusals import Refused, say
 from finetune_operator.domain.instances.catalogue import instance
 from finetune_operator.domain.instances.prices import PriceList, table
@@ -75,10 +76,14 @@ def plan(job: FineTuneJob, arguments: argparse.Namespace) -> "ClusterPlan":
     Raises:
         Refused: with everything that the operator would refuse.
     """
+    check_device(job)
     its_class = read_class(arguments.class_file) if arguments.class_file else ANY
     budget = its_class.spec.budget
     prices = table(budget.currency, budget.region)
-    sized = planned(job, its_class, Cluster(), prices)
+    try:
+        sized = planned(job, its_class, Cluster(), prices)
+    except ValidationError as error:
+        raise invalid(error) from error
     problems = [not_allowed(job.spec, its_class), *rules.problems(sized.recipe), sized.refusal]
     if found := [each for each in problems if each]:
         raise Refused(placed(each) for each in found)

@@ -45,21 +45,35 @@ def localize(job: FineTuneJob, gpus_here: int) -> Local:
     try:
         recipe = build_recipe(alone, device)
     except ValidationError as error:
-        items = error.errors(include_url=False)
-        raise Refused(Refusal("spec", item["msg"]) for item in items) from error
+        raise invalid(error) from error
     if problems := rules.problems(recipe):
         raise Refused(placed(problem) for problem in problems)
     return Local(recipe, tuple(_notes(job)))
 
 
 def _device(job: FineTuneJob, gpus_here: int) -> Device:
+    check_device(job)
     choice = job.spec.compute.device.value
     if choice == "Auto":
         return Device.GPU if gpus_here else Device.CPU
-    if choice not in {each.value for each in Device}:
+    return Device(choice)
+
+
+def check_device(job: FineTuneJob) -> None:
+    """
+    Raises:
+        Refused: nothing trains on it.
+    """
+    choice = job.spec.compute.device.value
+    if choice not in {"Auto", *(each.value for each in Device)}:
         message = f"training on {choice} is not possible: nothing there computes gradients"
         raise Refused([Refusal("spec.compute.device", f"{message}; use GPU or CPU")])
-    return Device(choice)
+
+
+def invalid(error: ValidationError) -> Refused:
+    """What the recipe says of itself."""
+    items = error.errors(include_url=False)
+    return Refused(Refusal("spec", item["msg"]) for item in items)
 
 
 def _impossible(job: FineTuneJob, device: Device, gpus_here: int) -> Iterator[Refusal]:

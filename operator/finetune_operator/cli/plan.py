@@ -1,4 +1,5 @@
-"""`finetune plan job.yaml`: every refusal with its field, and what would be done.
+"""`finetune plan job.yaml`: every refusal with its field, and what would be done: here, or in a
+cluster where this machine has too few GPUs or a FineTuneClass is given.
 
 With the name of a job of the cluster in place of a file: what the operator has planned.
 """
@@ -63,9 +64,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     try:
         job = read_job(path)
         if cluster_plan.meant(job, arguments):
-            planned = cluster_plan.plan(job, arguments)
-            _write(arguments.json, planned.to_json())
-            planned.show(console)
+            in_cluster = cluster_plan.plan(job, arguments)
+            _write(arguments.json, in_cluster.to_json())
+            in_cluster.show(console)
             return ExitCode.OK
         local = localize(job, gpus())
         flops = arguments.tflops * 1e12 if arguments.tflops else None

@@ -5,17 +5,17 @@ Source of names and filters: learn.microsoft.com, Azure Retail Prices overview, 
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from finetune_operator.cluster import errors
 from finetune_operator.domain.instances.catalogue import instances
@@ -121,39 +121,52 @@ async def fetch(
     spot: dict[str, Decimal] = {}
     for each in instances():
         rows = await _rows(session, url, currency, region, each.name)
-        for row in _hours(rows, currency, region, each.name):
-            prices = spot if str(row.get("skuName")).endswith(" Spot") else on_demand
-            # Where there are several, a budget is kept with the highest.
-            known = prices.get(each.name, Decimal(0))
-            prices[each.name] = max(Decimal(row["retailPrice"]), known)
+        for row in rows:
+            if row.is_of(currency, region, each.name):
+                prices = spot if row.sku_name.endswith(" Spot") else on_demand
+                # Where there are several, a budget is kept with the highest.
+                prices[each.name] = max(row.retail_price, prices.get(each.name, Decimal(0)))
     if not on_demand:
         raise errors.NotFoundError(f"{url} knows no price of {region} in {currency}")
     source = f"Retail Prices API {now:%Y-%m-%d} {region}"
     return PriceList(currency, region, source, on_demand, spot)
 
 
-def _hours(
-    rows: list[dict[str, Any]], currency: str, region: str, name: str
-) -> Iterator[dict[str, Any]]:
-    """What an hour of Linux costs: neither reservations nor development tests, and not the former
-    kind of spot."""
-    for row in rows:
-        if (
-            row.get("type") == "Consumption"
-            and row.get("unitOfMeasure") == "1 Hour"
-            and row.get("armSkuName") == name
-            and row.get("armRegionName") == region
-            and row.get("currencyCode") == currency
-            and isinstance(row.get("retailPrice"), Decimal | int)
-            and not str(row.get("productName")).endswith(" Windows")
-            and not str(row.get("meterName")).endswith((" Low Priority", " Expired"))
-        ):
-            yield row
+class _Row(BaseModel):
+    """One price, as far as it is looked at."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    retail_price: Decimal
+    currency_code: str = ""
+    arm_region_name: str = ""
+    arm_sku_name: str = ""
+    product_name: str = ""
+    sku_name: str = ""
+    meter_name: str = ""
+    unit_of_measure: str = ""
+    type: str = ""
+
+    def is_of(self, currency: str, region: str, name: str) -> bool:
+        """Whether it is what an hour of Linux costs: neither a reservation nor for development
+        tests, and not the former kind of spot."""
+        said = (self.currency_code, self.arm_region_name, self.arm_sku_name)
+        return (
+            said == (currency, region, name)
+            and (self.type, self.unit_of_measure) == ("Consumption", "1 Hour")
+            and not self.product_name.endswith(" Windows")
+            and not self.meter_name.endswith((" Low Priority", " Expired"))
+        )
+
+
+class _Page(BaseModel):
+    items: list[_Row] = Field(alias="Items")
+    next_page_link: str | None = Field(default=None, alias="NextPageLink")
 
 
 async def _rows(
     session: aiohttp.ClientSession, url: str, currency: str, region: str, name: str
-) -> list[dict[str, Any]]:
+) -> list[_Row]:
     """Every row of one machine, page by page."""
     chosen = (
         f"serviceName eq 'Virtual Machines' and armRegionName eq '{region}'"
@@ -161,19 +174,19 @@ async def _rows(
     )
     query = {"api-version": API_VERSION, "currencyCode": f"'{currency}'", "$filter": chosen}
     page = await _get(session, url, query)
-    found: list[dict[str, Any]] = list(page.get("Items") or ())
+    found = list(page.items)
     for _ in range(PAGES):
-        link = page.get("NextPageLink")
+        link = page.next_page_link
         if not link:
             return found
         if urlsplit(link).hostname != urlsplit(url).hostname:
             raise errors.RefusedError(f"{url} goes on at another host: {link}")
         page = await _get(session, link, {})
-        found += page.get("Items") or ()
+        found += page.items
     raise errors.RefusedError(f"{url} has more than {PAGES} pages of {name}")
 
 
-async def _get(session: aiohttp.ClientSession, url: str, query: dict[str, str]) -> dict[str, Any]:
+async def _get(session: aiohttp.ClientSession, url: str, query: dict[str, str]) -> _Page:
     deadline = time.monotonic() + CALL_SECONDS
     delay = FIRST_RETRY_SECONDS
     while True:
@@ -187,9 +200,7 @@ async def _get(session: aiohttp.ClientSession, url: str, query: dict[str, str]) 
         delay *= 2
 
 
-async def _attempt(
-    session: aiohttp.ClientSession, url: str, query: dict[str, str]
-) -> dict[str, Any]:
+async def _attempt(session: aiohttp.ClientSession, url: str, query: dict[str, str]) -> _Page:
     limit = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
     try:
         async with session.get(url, params=query, timeout=limit) as response:
@@ -198,12 +209,8 @@ async def _attempt(
                 wait = response.headers.get("Retry-After", "")
                 retry_after = float(wait) if wait.isdigit() else None
                 raise errors.from_status(response.status, text[:500], retry_after)
+        return _Page.model_validate_json(text)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise errors.UnavailableError(f"{url}: {str(error) or type(error).__name__}") from error
-    try:
-        answer = json.loads(text, parse_float=Decimal)
     except ValueError as error:
-        raise errors.UnavailableError(f"{url} answers no JSON: {text[:100]}") from error
-    if not isinstance(answer, dict):
-        raise errors.UnavailableError(f"{url} answers no object: {text[:100]}")
-    return answer
+        raise errors.RefusedError(f"{url} does not answer as documented: {text[:100]}") from error

@@ -123,6 +123,18 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
         "spec.budget.maxCost",
         "cannot be kept: FineTuneClass gpu uses the nodes that there are",
     ),
+    "an FPGA": (
+        {"compute": {"device": "FPGA"}},
+        {},
+        "spec.compute.device",
+        "training on FPGA is not possible",
+    ),
+    "batches that cannot be shared": (
+        {"compute": {"nodes": 3}},
+        {},
+        "spec.training.tokensPerBatch",
+        "which 3 process(es) cannot share evenly",
+    ),
     "a wrong class": ({}, {"budget": {"currency": "Euro"}}, "spec.budget.currency", "the code of"),
 }
 

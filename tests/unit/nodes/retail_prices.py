@@ -53,6 +53,8 @@ class RetailPrices:
         self.failures: list[int] = []
         """Statuses that the next requests are answered with."""
         self.requests: list[dict[str, str]] = []
+        self.answer = ""
+        """That every request is answered with, whatever it asks."""
         self.elsewhere = ""
         """Where the next page is said to be, instead of here."""
 
@@ -61,6 +63,8 @@ class RetailPrices:
         self.requests.append(query)
         if self.failures:
             return web.Response(status=self.failures.pop(0), text="not now")
+        if self.answer:
+            return web.Response(text=self.answer)
         chosen = FILTER.fullmatch(query["$filter"])
         assert chosen is not None, f"not a filter of the documentation: {query['$filter']}"
         region, name = chosen.groups()

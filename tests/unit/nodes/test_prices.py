@@ -95,6 +95,17 @@ async def test_only_what_may_pass_is_tried_again(
                 await ask(server)
 
 
+@pytest.mark.parametrize(
+    "answer", ["<html>sign in</html>", "[]", '{"Items": [{"retailPrice": "?"}]}']
+)
+async def test_what_is_not_documented_is_refused_and_ends_nothing(answer: str) -> None:
+    async with served(ROWS) as server, kept_up(server.url, Clock()) as book:
+        server.answer = answer
+        assert (await book.prices("USD", "eastus")).source == "table 2026-06 eastus"
+        with pytest.raises(errors.RefusedError, match="does not answer as documented"):
+            await ask(server)
+
+
 async def test_a_region_that_is_not_known_has_no_prices() -> None:
     async with served(ROWS) as server:
         with pytest.raises(errors.NotFoundError, match="no price of atlantis in USD"):

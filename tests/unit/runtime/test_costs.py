@@ -10,11 +10,16 @@ import pytest
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job_status import Nodes
+from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Costs, Pod
 from finetune_operator.domain.provisioning import Offer
 from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.runtime.costs import look_at_costs
+from finetune_operator.runtime.fine_tune_job import FineTuneJobReconciler
+from finetune_operator.runtime.progress_book import ProgressBook
+from finetune_operator.runtime.settings import Settings
+from finetune_operator.runtime.tools import Tools
 from tests.unit.cluster.test_client import ScriptedServer, served
 from tests.unit.domain.in_memory import IMAGES, job
 
@@ -115,3 +120,22 @@ async def test_only_pods_that_train_say_what_they_run_on(others: Pod) -> None:
 async def test_a_node_without_the_label_says_nothing() -> None:
     found, _ = await look(its_class("Karpenter"), pod(), answer={"metadata": {"name": "node-1"}})
     assert found.machine is None
+
+
+async def test_a_class_that_changes_wakes_the_jobs_that_it_holds_back() -> None:
+    phases = [None, "Pending", "Suspended", "Training", "Succeeded"]
+    jobs = [
+        {
+            "metadata": {"namespace": "team", "name": f"job-{number}"},
+            "spec": {"className": "gpu"},
+            "status": {"phase": phase} if phase else {},
+        }
+        for number, phase in enumerate(phases)
+    ]
+    jobs.append({"metadata": {"namespace": "team", "name": "of-default"}, "spec": {}})
+    async with served(lambda _: (200, {"items": jobs})) as (client, _):
+        prices = PriceBook("", lambda: NOW)
+        tools = Tools(client, EventRecorder(client), Settings(), lambda: NOW, prices)
+        reconciler = FineTuneJobReconciler(tools, ProgressBook(lambda _key, _seconds: None))
+        woken = await reconciler.jobs_of_class({"metadata": {"name": "gpu"}})
+    assert [key.name for key in woken] == ["job-0", "job-1", "job-2"]

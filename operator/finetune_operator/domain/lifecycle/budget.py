@@ -38,12 +38,12 @@ class Limit:
     used: Decimal
     allowed: Decimal
     rate: Decimal
-    """Used in a second."""
+    """Used in a second; 0 where that is not known."""
     unit: str
 
     def seconds_left(self) -> float:
-        """Until it is used up; infinite where nothing is used."""
-        return float((self.allowed - self.used) / self.rate) if self.rate else float("inf")
+        """Until it is used up."""
+        return float((self.allowed - self.used) / self.rate)
 
     def __str__(self) -> str:
         digits = 0 if self.unit == "s" else 2
@@ -57,7 +57,7 @@ def over_budget(work: Work) -> str | None:
     held = _held(work.job.status, work)
     reserve = STOPPING_SECONDS + (0 if held else WORTH_STARTING_SECONDS)
     for limit in _limits(work, held):
-        if limit.rate == 0 and limit.unit != "s":
+        if limit.rate == 0:
             return (
                 f"{limit.field} cannot be kept, because what the job's nodes cost is not known:"
                 " remove it, or use machines whose price is known"
@@ -167,14 +167,14 @@ def _price(charge: Charge, work: Work) -> str | None:
 
 def _see_machine(work: Work) -> None:
     """Nodes that come and go with the pods are known by what the pods run on."""
-    if work.seen.provision.offer is not None:
-        return
     nodes, machine = work.status.nodes or Nodes(), work.seen.costs.machine
+    provision = work.seen.provision
     running = any(pod.node and not pod.over for pod in work.seen.pods_of(Role.TRAIN))
+    held = running or provision.held or provision.offer is not None
     if running and machine is not None:
         seen = {"instance_type": machine.instance_type, "capacity_type": machine.capacity_type}
         work.update(nodes=nodes.model_copy(update=seen))
-    elif not running and nodes.instance_type is not None and work.seen.nodes_wanted:
+    elif not held and nodes.instance_type is not None and work.seen.nodes_wanted:
         gone = {"instance_type": None, "capacity_type": None}
         work.update(nodes=nodes.model_copy(update=gone))
 

@@ -56,6 +56,17 @@ def _hangs() -> Recorded:
     return world
 
 
+def _over_budget() -> Recorded:
+    """Its nodes were held for as long as they may be."""
+    world = Recorded(job(budget={"maxDurationSeconds": 3600}))
+    pod = world.to_training()
+    world.now += timedelta(seconds=3600)
+    world.settle()
+    world.end(pod, ExitCode.PREEMPTED)
+    world.settle()
+    return world
+
+
 def _one_leaves() -> Recorded:
     """One pod of an attempt is told to go, before the other has a node."""
     world = Recorded(job(compute=TWO_NODES))
@@ -112,6 +123,7 @@ def _refused() -> Recorded:
 TRAINING: dict[str, History] = {
     "an attempt is running": _training,
     "it says for an hour that it is at the same step": _hangs,
+    "its budget is used up": _over_budget,
     "one pod of two has to leave": _one_leaves,
     **{
         f"an attempt ended: {code.reason}": _ended(code)

@@ -122,6 +122,23 @@ def test_nodes_that_come_with_the_pods_are_known_by_what_the_pods_run_on() -> No
     assert bill(world)["spent"] == "3.68"
 
 
+def test_nodes_cost_on_while_nobody_can_give_them_back() -> None:
+    world = claiming()
+    pod = world.to_training()
+    began = cost.held_seconds(world.job.status.cost)
+    its_class, world.finetune_class = world.finetune_class, None
+    edit(world, suspend=True)
+    world.settle()
+    world.end(pod, 13)
+    world.settle()
+    passes(world, 1000)
+    world.finetune_class = its_class
+    world.settle()
+    assert world.all("NodeClaim") == []
+    assert cost.held_seconds(world.job.status.cost) == began + 1000
+    assert bill(world)["charges"][0]["hourlyPrice"] == "3.673"
+
+
 def test_costs_are_not_written_more_often_than_anything_else() -> None:
     world = claiming()
     world.to_training()
