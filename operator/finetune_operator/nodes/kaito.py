@@ -8,6 +8,7 @@ offer it was about.
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
@@ -58,13 +59,13 @@ def decide(
     if not request.wanted:
         return _given_back(claims)
     refusals = _refusals(request, events)
-    left = [each for each in request.offers if each not in {refusal.offer for refusal in refusals}]
-    held = _held(request, claims)
-    if held is None and not left:
-        return Provision(
-            False, False, Reason.INSUFFICIENT_CAPACITY, "no capacity", refusals=refusals
-        )
-    offer = held or left[0]
+    refused = {each.offer for each in refusals}
+    left = [each for each in request.offers if each not in refused]
+    if not left:
+        given_back = _given_back(claims)
+        reason, message = Reason.INSUFFICIENT_CAPACITY, "no offer has capacity"
+        return replace(given_back, reason=reason, message=message, refusals=refusals)
+    offer = _held(request, left, claims) or left[0]
     wanted = {claim_name(request, offer, index): index for index in range(request.nodes)}
     found = {each["metadata"]["name"]: each for each in claims}
     missing = [name for name in wanted if name not in found]
@@ -143,10 +144,12 @@ def _refusals(request: NodeRequest, events: Sequence[JsonObject]) -> tuple[Refus
     return tuple(found)
 
 
-def _held(request: NodeRequest, claims: Sequence[JsonObject]) -> Offer | None:
+def _held(
+    request: NodeRequest, offers: Sequence[Offer], claims: Sequence[JsonObject]
+) -> Offer | None:
     """Of what there is, the best; whatever is of another offer goes."""
     names_of = {each["metadata"]["name"] for each in claims}
-    for offer in request.offers:
+    for offer in offers:
         if names_of & {claim_name(request, offer, index) for index in range(request.nodes)}:
             return offer
     return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -35,8 +36,18 @@ def _now() -> str:
 class SimulatedNode:
     """Registers a node, keeps it ready and plays kubelet for the pods bound to it."""
 
-    def __init__(self, api: Api, name: str, group: str, script: Script, on_delete: End) -> None:
+    def __init__(
+        self,
+        api: Api,
+        name: str,
+        group: str,
+        script: Script,
+        on_delete: End,
+        labels: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.api = api
+        self.labels = labels
+        """More than every node has."""
         self.name = name
         self.group = group
         """Value of the label by which jobs choose it."""
@@ -52,7 +63,11 @@ class SimulatedNode:
             "kind": "Node",
             "metadata": {
                 "name": self.name,
-                "labels": {"simulated": self.group, "kubernetes.io/hostname": self.name},
+                "labels": {
+                    "simulated": self.group,
+                    "kubernetes.io/hostname": self.name,
+                    **self.labels,
+                },
             },
             "spec": {"taints": [{"key": "simulated", "value": self.group, "effect": "NoSchedule"}]},
         }

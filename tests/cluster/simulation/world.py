@@ -123,12 +123,14 @@ async def world(
     *,
     nodes: int = 1,
     settings: Mapping[str, str] = MappingProxyType({}),
+    provisioner: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[World]:
     """A world whose pods do what `script` says; an installed operator sleeps meanwhile.
 
     Args:
         directory: gets the kubeconfig and the operator's log.
         settings: environment variables of the operator.
+        provisioner: of the class.
     """
     identity = f"{name}-{os.getpid()}"
     async with (
@@ -139,7 +141,7 @@ async def world(
             kubeconfig,
         ),
     ):
-        await _prepare(api, identity)
+        await _prepare(api, identity, provisioner)
         config = directory / "kubeconfig.json"
         config.write_text(json.dumps(kubeconfig))
         process = OperatorProcess(config, directory / "operator.log", settings)
@@ -160,14 +162,17 @@ async def world(
                 await asyncio.gather(*(node.stop() for node in made_nodes))
 
 
-async def _prepare(api: Api, identity: str) -> None:
+async def _prepare(api: Api, identity: str, provisioner: Mapping[str, object]) -> None:
     await asyncio.gather(*(_install(api, *crd) for crd in CRDS.items()))
     await api.apply(f"/api/v1/namespaces/{identity}", restricted(identity))
     its_class = {
         "apiVersion": "finetune.dev/v1beta1",
         "kind": "FineTuneClass",
         "metadata": {"name": identity},
-        "spec": {"images": {"trainer": "registry.local:5000/simulated:v1"}},
+        "spec": {
+            "images": {"trainer": "registry.local:5000/simulated:v1"},
+            **({"provisioner": dict(provisioner)} if provisioner else {}),
+        },
     }
     await api.apply(f"{CLASSES}/{identity}", its_class)
 

@@ -33,6 +33,18 @@ def test_only_kinds_that_the_operator_knows_are_granted(objects: list[Object]) -
     assert found <= known, found - known
 
 
+def test_who_gets_no_nodes_needs_no_permission_for_them(
+    objects: list[Object], render: Render
+) -> None:
+    assert not {each for each in granted(objects) if each[0] == "karpenter.sh"}
+    assert ("finetune.dev", "finetunejobs", "patch") not in granted(objects)
+    claims = granted(render({"provisioners": ["KAITO"]}))
+    assert {resource for group, resource, _ in claims if group == "karpenter.sh"} == {"nodeclaims"}
+    assert ("finetune.dev", "finetunejobs", "patch") in claims
+    pools = granted(render({"provisioners": ["Karpenter"]}))
+    assert {resource for group, resource, _ in pools if group == "karpenter.sh"} == {"nodepools"}
+
+
 def test_pods_can_be_deleted_but_not_made(objects: list[Object]) -> None:
     verbs = {
         verb for group, resource, verb in granted(objects) if (group, resource) == ("", "pods")

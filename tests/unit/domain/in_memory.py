@@ -7,22 +7,33 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.provisioner import KAITO
 from finetune_operator.domain import names
-from finetune_operator.domain.actions import Action, Apply, Create, Delete
+from finetune_operator.domain.actions import Action, Apply, Create, Delete, Finalize
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide
+from finetune_operator.domain.lifecycle.provision import node_request
 from finetune_operator.domain.observed import Line, Observed
+from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
 from finetune_operator.domain.views import view_batch_job, view_child, view_pod
+from finetune_operator.nodes import kaito
 from finetune_trainer.manifest import Progress
 from tests.cluster.simulation import trainer
 
 Object = dict[str, Any]
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-CLASS = FineTuneClass.model_validate(
-    {"metadata": {"name": "default"}, "spec": {"images": {"trainer": "registry/trainer:1"}}}
+IMAGES = {"trainer": "registry/trainer:1"}
+CLASS = FineTuneClass.model_validate({"metadata": {"name": "default"}, "spec": {"images": IMAGES}})
+CLAIMING = FineTuneClass.model_validate(
+    {
+        "metadata": {"name": "default"},
+        "spec": {"images": IMAGES, "provisioner": {"type": "KAITO"}},
+    }
 )
+"""Whose jobs get a NodeClaim for each node."""
 
 
 def job(**spec: Any) -> FineTuneJob:
@@ -46,6 +57,10 @@ class InMemory:
         self.lost_nodes: frozenset[str] = frozenset()
         self.storage_is_shared: bool | None = None
         self.gpu_memory: int | None = None
+        self.without_capacity: list[tuple[datetime, Object]] = []
+        """When a NodeClaim was refused, and the event that says so."""
+        self.gone = False
+        """Whether the job was deleted and nobody holds it any more."""
         self._uids = itertools.count(1)
 
     # What the operator does.
@@ -54,6 +69,7 @@ class InMemory:
         name = self.job.metadata.name
         batch_jobs = [view_batch_job(each) for each in self.all("Job")]
         pods = [view_pod(each) for each in self.all("Pod")]
+        request = node_request(self.job, [each for each in pods if each], self.now)
         return Observed(
             finetune_class=self.finetune_class,
             recipe=view_child(self.objects.get(("ConfigMap", names.config_map(name)))),
@@ -68,7 +84,25 @@ class InMemory:
             gpu_memory=self.gpu_memory,
             line=self.line,
             progress=self.progress,
+            nodes_wanted=request.wanted,
+            provision=self._provision(request),
         )
+
+    def _provision(self, request: NodeRequest) -> Provision:
+        its_class = self.finetune_class
+        held = names.NODES_FINALIZER in self.job.metadata.finalizers
+        if not request.wanted and not held:
+            return EXISTING
+        if its_class is None:
+            return Provision(False, held, Reason.CLASS_NOT_FOUND, "")
+        if its_class.spec.provisioner.type != "KAITO":
+            return EXISTING
+        kept = [
+            event
+            for refused, event in self.without_capacity
+            if self.now - refused < timedelta(seconds=kaito.REFUSED_SECONDS)
+        ]
+        return kaito.decide(KAITO(), request, self.all("NodeClaim"), kept)
 
     def decide(self) -> Decision:
         return decide(self.job, self.observe(), Surroundings(now=self.now))
@@ -80,7 +114,8 @@ class InMemory:
             if count == crash_after:
                 return decision
             self.carry_out(action)
-        if crash_after is None or len(decision.actions) < crash_after:
+        finalized = any(isinstance(each, Finalize) for each in decision.actions)
+        if not finalized and (crash_after is None or len(decision.actions) < crash_after):
             stored = self.job.to_dict() | {"status": decision.status.to_dict()}
             self.job = FineTuneJob.from_stored(stored)
         return decision
@@ -88,6 +123,8 @@ class InMemory:
     def settle(self, calls: int = 20) -> None:
         """Reconciles until nothing is left to do at this moment."""
         for _ in range(calls):
+            if self.gone:
+                return
             decision = self.reconcile()
             if not decision.actions and decision.requeue_after != 0:
                 return
@@ -104,13 +141,39 @@ class InMemory:
                     "creationTimestamp": self.now.isoformat(),
                 }
                 self.objects[key] = manifest
+        elif isinstance(action, Finalize):
+            self._set(finalizers=list(action.finalizers))
         elif isinstance(action, Delete):
             key = action.kind.name, action.name
             found = self.objects.get(key)
             if found is not None and found["metadata"]["uid"] == action.uid:
                 self.delete(*key, force=action.force)
 
-    # What the cluster does.
+    def _set(self, **metadata: object) -> None:
+        stored = self.job.to_dict()
+        stored["metadata"] |= metadata
+        self.job = FineTuneJob.from_stored(stored)
+        meta = self.job.metadata
+        self.gone = meta.deletion_timestamp is not None and not meta.finalizers
+
+    # What the user, the cluster and the provider do.
+
+    def delete_job(self) -> None:
+        """The user deletes the job; what it owns goes once it is gone."""
+        self._set(deletionTimestamp=self.now.isoformat())
+
+    def give_nodes(self) -> None:
+        """Every NodeClaim gets its node."""
+        for claim in self.all("NodeClaim"):
+            claim["status"] = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+    def refuse_node(self, claim: Object) -> None:
+        """No capacity: the claim goes, and an event stays."""
+        name = claim["metadata"]["name"]
+        said = "no Standard_NC24ads_A100_v4 in westeurope"
+        event = {"involvedObject": {"name": name}, "message": said}
+        self.without_capacity.append((self.now, event))
+        self.delete("NodeClaim", name)
 
     def all(self, kind: str) -> list[Object]:
         return [each for (its_kind, _), each in self.objects.items() if its_kind == kind]
@@ -237,6 +300,7 @@ class InMemory:
         """Goes on until the pod of a training attempt runs, and gives that pod."""
         for _ in range(20):
             self.settle()
+            self.give_nodes()
             self.make_pods()
             waiting = [pod for pod in self.pods() if pod["status"]["phase"] == "Pending"]
             for pod in waiting:
@@ -252,6 +316,7 @@ class InMemory:
         """From here on all goes well, until the job is over."""
         for _ in range(rounds):
             self.settle()
+            self.give_nodes()
             self.make_pods()
             for pod in self.pods():
                 if "deletionTimestamp" in pod["metadata"]:
@@ -260,7 +325,7 @@ class InMemory:
                     self.run(pod)
                     self.end(pod)
             self.settle()
-            if self.job.status.phase in ("Succeeded", "Failed"):
+            if self.gone or self.job.status.phase in ("Succeeded", "Failed"):
                 return
             self.now += timedelta(seconds=60)
         raise AssertionError(f"does not come to an end: {self.job.status}")

@@ -9,18 +9,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.domain.names import NODES_FINALIZER
 from finetune_trainer.exit_codes import ExitCode
 from tests.cluster.simulation import trainer
-from tests.unit.domain.in_memory import CLASS, InMemory, Object, job
+from tests.unit.domain.in_memory import CLAIMING, CLASS, InMemory, Object, job
 
 ENDS = st.sampled_from([0, 1, 137, *(int(code) for code in ExitCode if code)])
 
 
 class Life(RuleBasedStateMachine):
+    its_class = CLASS
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = InMemory(job(restarts={"limit": 5}))
-        self.running_when_made: dict[str, list[str]] = {}
+        self.world = InMemory(self.new_job())
+        self.world.finetune_class = self.its_class
+
+    def new_job(self) -> FineTuneJob:
+        return job(restarts={"limit": 5})
+
+    def made(self, name: str) -> None:
+        """Looks at the Job of an attempt that has just been made."""
 
     @initialize(attempt=st.integers(0, 2))
     def it_has_come_so_far(self, attempt: int) -> None:
@@ -35,6 +44,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(crash_after=st.none() | st.integers(0, 4))
     def the_operator_is_called(self, crash_after: int | None) -> None:
+        if self.world.gone:
+            return
         before = len(self.world.created)
         known = self.world.job.status.attempts
         alive = self.train_pods()
@@ -46,6 +57,7 @@ class Life(RuleBasedStateMachine):
                 assert not alive, f"{name} was made while {alive} could still write"
                 number = int(name.rpartition("-")[2])
                 assert number > (known.current if known else 0), f"{name} was made again"
+                self.made(name)
         if was_over is not None:
             assert self.world.job.status.phase == was_over
 
@@ -99,7 +111,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(there=st.booleans())
     def the_class_comes_and_goes(self, there: bool) -> None:
-        self.world.finetune_class = CLASS if there else None
+        self.world.finetune_class = self.its_class if there else None
 
     @invariant()
     def counters_add_up(self) -> None:
@@ -108,10 +120,12 @@ class Life(RuleBasedStateMachine):
             assert attempts.failures + attempts.disruptions <= attempts.current
 
     def teardown(self) -> None:
-        self.world.finetune_class = CLASS
+        self.world.finetune_class = self.its_class
         if self.world.job.spec.suspend:
             self.edit(suspend=False)
         self.world.finish_well()
+        if self.world.gone:
+            return
         self.world.settle()
         at_rest = self.world.decide()
         assert not at_rest.actions
@@ -136,10 +150,60 @@ class Life(RuleBasedStateMachine):
         self.world.job = FineTuneJob.from_stored(stored)
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(
+class LifeOnGivenNodes(Life):
+    """The same, with nodes that a provider gives, refuses and takes away."""
+
+    its_class = CLAIMING
+
+    def new_job(self) -> FineTuneJob:
+        return job(
+            restarts={"limit": 5}, compute={"device": "CPU", "instanceTypes": ["large", "small"]}
+        )
+
+    def made(self, name: str) -> None:
+        super().made(name)
+        claims = self.world.all("NodeClaim")
+        assert claims, f"{name} was made without nodes"
+        assert all("status" in each for each in claims), f"{name} was made before its nodes"
+
+    @rule()
+    def the_provider_gives_nodes(self) -> None:
+        self.world.give_nodes()
+
+    @precondition(lambda self: self.world.all("NodeClaim"))
+    @rule(refused=st.booleans())
+    def the_provider_takes_a_node(self, refused: bool) -> None:
+        claim = self.world.all("NodeClaim")[0]
+        if refused and "status" not in claim:
+            self.world.refuse_node(claim)
+        else:
+            self.world.delete("NodeClaim", claim["metadata"]["name"])
+
+    @rule()
+    def the_user_deletes_the_job(self) -> None:
+        """With foresight: not before there is something that could be left behind."""
+        if self.world.all("NodeClaim"):
+            self.world.delete_job()
+
+    @invariant()
+    def nothing_is_held_that_nobody_answers_for(self) -> None:
+        if self.world.all("NodeClaim"):
+            assert NODES_FINALIZER in self.world.job.metadata.finalizers
+            assert not self.world.gone
+
+    def teardown(self) -> None:
+        super().teardown()
+        assert self.world.all("NodeClaim") == []
+        assert NODES_FINALIZER not in self.world.job.metadata.finalizers
+
+
+SETTINGS = settings(
     max_examples=150,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+TestLife = Life.TestCase
+TestLife.settings = SETTINGS
+TestLifeOnGivenNodes = LifeOnGivenNodes.TestCase
+TestLifeOnGivenNodes.settings = SETTINGS

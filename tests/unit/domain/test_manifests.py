@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from finetune_operator.domain.manifests.volume import (
     recipe_config_map,
     volume_claim,
 )
+from finetune_operator.domain.provisioning import Placement
 from finetune_trainer.recipe import Device
 from tests.unit.golden import assert_golden
 
@@ -114,6 +116,35 @@ def objects(spec: Object) -> list[Object]:
 @pytest.mark.parametrize(("name", "spec"), [("cpu", SMALL), ("gpu_two_nodes", LARGE)])
 def test_what_is_made(name: str, spec: Object) -> None:
     assert_golden(GOLDEN / f"{name}.yaml", objects(spec))
+
+
+def test_pods_go_where_their_nodes_are_and_where_the_user_wants_them() -> None:
+    """Each of the user's terms is an alternative, so each has to be on the nodes."""
+    label = {"key": "disk", "operator": "In", "values": ["nvme"]}
+    zone = {"key": "zone", "operator": "In", "values": ["1"]}
+    terms = [{"matchExpressions": [label]}, {"matchExpressions": [zone]}]
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    overlay = {"nodeSelector": {"pool": "gpu"}, "affinity": {"nodeAffinity": required}}
+    made = blueprint({**SMALL, "compute": {"device": "CPU", "podTemplate": overlay}})
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["large"]}
+    placement = Placement(
+        node_selector={"finetune.dev/job-uid": "0000-1"},
+        requirements=(types,),
+        tolerations=({"key": "sku", "operator": "Exists"},),
+        annotations={"karpenter.sh/do-not-disrupt": "true"},
+    )
+    template = train_job(replace(made, placement=placement), 1)["spec"]["template"]
+    assert template["metadata"]["annotations"] == {"karpenter.sh/do-not-disrupt": "true"}
+    spec = template["spec"]
+    assert spec["nodeSelector"] == {"pool": "gpu", "finetune.dev/job-uid": "0000-1"}
+    assert {"key": "sku", "operator": "Exists"} in spec["tolerations"]
+    found = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert [each["matchExpressions"] for each in found["nodeSelectorTerms"]] == [
+        [label, types],
+        [zone, types],
+    ]
+    prepared = prepare_job(replace(made, placement=placement), 1)["spec"]["template"]["spec"]
+    assert prepared["nodeSelector"] == {"pool": "gpu"}, "before there are any nodes"
 
 
 def pods(spec: Object) -> Iterator[Object]:

@@ -44,13 +44,12 @@ def _wanted(job: FineTuneJob, pods: Sequence[Pod]) -> bool:
     if any(pod.role is Role.TRAIN and not pod.over for pod in pods):
         return True  # it is saving a checkpoint
     over = (ConditionType.TRAINED, ConditionType.SUCCEEDED, ConditionType.FAILED)
-    known = job.status.resolved
+    stated = job.status.conditions
     return (
         job.metadata.deletion_timestamp is None
         and not job.spec.suspend
-        and known is not None
-        and known.dataset_digest is not None
-        and not any(conditions.is_true(job.status.conditions, kind) for kind in over)
+        and conditions.is_true(stated, ConditionType.ACCEPTED)
+        and not any(conditions.is_true(stated, kind) for kind in over)
     )
 
 
@@ -104,6 +103,7 @@ def release(work: Work) -> bool:
         work.update(nodes=work.status.nodes.model_copy(update=_NOTHING))
         work.set(ConditionType.NODES_READY, False, Reason.RELEASED)
         work.event(Reason.RELEASED, "")
+        work.again(0)
     elif NODES_FINALIZER in finalizers:
         left = tuple(each for each in finalizers if each != NODES_FINALIZER)
         work.actions.append(_finalize(work, left))

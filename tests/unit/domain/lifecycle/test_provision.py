@@ -1,0 +1,183 @@
+"""Nodes that a job gets from a provider, and that it gives back whatever becomes of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.fine_tune_job_status import Nodes, Phase
+from finetune_operator.domain.names import NODES_FINALIZER
+from tests.unit.domain.in_memory import CLAIMING, InMemory, job
+from tests.unit.domain.lifecycle.looks import condition, edit, phase, train_jobs
+
+SMALL, LARGE = "Standard_NC4as_T4_v3", "Standard_NC24ads_A100_v4"
+
+
+def claiming(nodes: int = 1) -> InMemory:
+    """A world whose class gets nodes by NodeClaims."""
+    volume = {"volumeClaim": {"accessModes": ["ReadWriteMany"]}}
+    compute = {"device": "CPU", "nodes": nodes, "instanceTypes": [LARGE, SMALL]}
+    world = InMemory(job(compute=compute, checkpoint=volume))
+    world.finetune_class = CLAIMING
+    return world
+
+
+def prepared(nodes: int = 1) -> InMemory:
+    """It asks for its nodes."""
+    world = claiming(nodes)
+    world.settle()
+    assert world.all("NodeClaim") == [], "before its data are known to be good"
+    world.make_pods()
+    [pod] = world.pods()
+    world.run(pod)
+    world.end(pod)
+    world.settle()
+    return world
+
+
+def types(world: InMemory) -> list[str]:
+    """Instance types of the NodeClaims."""
+    return [
+        each["values"][0]
+        for claim in world.all("NodeClaim")
+        for each in claim["spec"]["requirements"]
+        if each["key"] == "node.kubernetes.io/instance-type"
+    ]
+
+
+def test_the_attempt_waits_for_its_nodes() -> None:
+    world = prepared(nodes=2)
+    assert types(world) == [LARGE, LARGE]
+    assert NODES_FINALIZER in world.job.metadata.finalizers
+    assert phase(world) is Phase.QUEUED
+    assert condition(world, ConditionType.NODES_READY) == (
+        "False",
+        Reason.PROVISIONING,
+        f"0 of 2 nodes of {LARGE} are ready",
+    )
+    assert train_jobs(world) == []
+    world.give_nodes()
+    world.settle()
+    assert train_jobs(world) == ["chat-train-1"]
+    spec = world.objects["Job", "chat-train-1"]["spec"]["template"]["spec"]
+    assert spec["nodeSelector"]["finetune.dev/job-uid"] == "uid-of-chat"
+    assert {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"} in spec[
+        "tolerations"
+    ]
+
+
+def test_the_next_type_is_asked_for_where_one_has_no_capacity() -> None:
+    world = prepared()
+    world.refuse_node(world.all("NodeClaim")[0])
+    world.settle()
+    assert types(world) == [SMALL]
+    held = world.job.status.nodes
+    assert held is not None
+    assert held.instance_type == SMALL
+    [refused] = held.unavailable
+    assert (refused.instance_type, refused.reason) == (LARGE, Reason.INSUFFICIENT_CAPACITY)
+    assert refused.until == world.now + timedelta(hours=1)
+    assert "westeurope" in refused.message
+
+
+def test_a_type_is_asked_for_again_when_it_is_due() -> None:
+    world = prepared()
+    for _ in range(2):
+        world.refuse_node(world.all("NodeClaim")[0])
+        world.settle()
+    assert types(world) == []
+    status, reason, message = condition(world, ConditionType.NODES_READY)
+    assert (status, reason) == ("False", Reason.INSUFFICIENT_CAPACITY)
+    assert LARGE in message
+    assert SMALL in message
+    assert "Asked for again at 11:0" in message
+    assert world.reconcile().requeue_after is not None
+    world.now += timedelta(hours=1, seconds=1)
+    world.settle()
+    assert types(world) == [LARGE]
+
+
+def test_nodes_are_given_back_when_training_is_complete() -> None:
+    world = claiming()
+    pod = world.to_training()
+    assert types(world) == [LARGE]
+    world.end(pod)
+    world.settle()
+    assert types(world) == [], "while the result is being pushed"
+    assert phase(world) is Phase.PUBLISHING
+    assert NODES_FINALIZER not in world.job.metadata.finalizers
+    assert world.job.status.nodes == Nodes()
+    world.finish_well()
+    assert condition(world, ConditionType.NODES_READY)[1] == Reason.RELEASED
+
+
+def test_nodes_are_given_back_when_training_fails_for_good() -> None:
+    world = claiming()
+    world.end(world.to_training(), 10, "the recipe cannot work")
+    world.settle()
+    assert phase(world) is Phase.FAILED
+    assert types(world) == []
+    assert NODES_FINALIZER not in world.job.metadata.finalizers
+
+
+def test_suspending_gives_the_nodes_back_once_the_checkpoint_is_written() -> None:
+    world = claiming()
+    pod = world.to_training()
+    edit(world, suspend=True)
+    world.settle()
+    assert types(world) == [LARGE], "the pod is saving"
+    world.end(pod, 13)
+    world.settle()
+    assert types(world) == []
+    assert phase(world) is Phase.SUSPENDED
+    edit(world, suspend=False)
+    world.settle()
+    world.now += timedelta(seconds=30)
+    world.settle()
+    assert types(world) == [LARGE]
+
+
+def test_a_node_that_is_taken_away_is_got_again_for_the_next_attempt() -> None:
+    world = claiming()
+    pod = world.to_training()
+    world.evict(pod)
+    world.end(pod, 13)
+    world.delete("NodeClaim", world.all("NodeClaim")[0]["metadata"]["name"])
+    for _ in range(2):
+        world.settle()
+        world.now += timedelta(seconds=60)
+    world.settle()
+    assert train_jobs(world) == ["chat-train-1"]
+    assert types(world) == [LARGE]
+    world.give_nodes()
+    world.settle()
+    assert train_jobs(world) == ["chat-train-1", "chat-train-2"]
+
+
+def test_a_deleted_job_ends_its_pods_and_gives_its_nodes_back_before_it_goes() -> None:
+    world = claiming()
+    pod = world.to_training()
+    world.delete_job()
+    world.settle()
+    assert not world.gone
+    assert types(world) == [LARGE], "the pod is saving"
+    world.end(pod, 13)
+    world.settle()
+    assert types(world) == []
+    assert world.gone
+
+
+def test_nodes_stay_accounted_for_while_the_class_is_missing() -> None:
+    world = claiming()
+    pod = world.to_training()
+    world.finetune_class = None
+    world.delete_job()
+    world.settle()
+    world.end(pod, 13)
+    world.settle()
+    assert types(world) == [LARGE]
+    assert not world.gone
+    world.finetune_class = CLAIMING
+    world.settle()
+    assert types(world) == []
+    assert world.gone
