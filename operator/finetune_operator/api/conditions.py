@@ -136,8 +136,8 @@ class Reason(StrEnum):
     )
     PROVISIONER_MISCONFIGURED = (
         "ProvisionerMisconfigured",
-        "The provider refuses what the FineTuneClass says, or the operator lacks a permission there;"
-        " it is tried again every few minutes.",
+        "The provider refuses what the FineTuneClass says, or the operator lacks a permission"
+        " there; it is tried again every few minutes.",
         "Correct the FineTuneClass or the operator's role as the message says; the job goes on by"
         " itself.",
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
@@ -10,7 +11,8 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.connection import ConfiguredConnection
 from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
-from finetune_operator.runtime import logs, watching
+from finetune_operator.nodes import AGENT_POOLS
+from finetune_operator.runtime import logs, sweeping, watching
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
@@ -60,10 +62,18 @@ async def run(settings: Settings) -> None:
         ):
             _log.info("probes on port %d, progress on port %d", probe_port, progress_port)
             await watching.api_is_served(client, list(watching.watched_kinds(runners)))
-            await _run_until_told(runners, ready, settings)
+            try:
+                await _run_until_told(runners, ready, settings, sweeping.sweep(client))
+            finally:
+                await AGENT_POOLS.close()
 
 
-async def _run_until_told(runners: list[Runner], ready: asyncio.Event, settings: Settings) -> None:
+async def _run_until_told(
+    runners: list[Runner],
+    ready: asyncio.Event,
+    settings: Settings,
+    sweep: Coroutine[None, None, None],
+) -> None:
     """kopf ends on SIGTERM. Workers are cut off wherever they are: any call may be the last."""
     until_told = asyncio.create_task(watching.watch(runners, ready))
     endless = [
@@ -74,6 +84,7 @@ async def _run_until_told(runners: list[Runner], ready: asyncio.Event, settings:
             *(runner.work() for _ in range(runner.controller.workers)),
         )
     ]
+    endless.append(asyncio.create_task(sweep))
     try:
         done, _ = await asyncio.wait([until_told, *endless], return_when=asyncio.FIRST_COMPLETED)
         for task in done:

@@ -32,7 +32,7 @@ CALL_SECONDS = 25.0
 _log = logging.getLogger(__name__)
 
 
-class ArmFailure(Exception):
+class AgentPoolsUnreadError(Exception):
     """Agent pools could not be read."""
 
     def __init__(self, error: ArmError, again: float) -> None:
@@ -80,19 +80,19 @@ class AgentPools:
         """The cluster's pools, and what ARM had against the last request about any of them.
 
         Raises:
-            ArmFailure: ARM does not tell.
+            AgentPoolsUnreadError: ARM does not tell.
         """
         known = self._clusters[cluster]
         async with known.lock:
             now = self.now()
             if known.failure is not None and (left := known.failure.left(now)) > 0:
-                raise ArmFailure(known.failure.error, left)
+                raise AgentPoolsUnreadError(known.failure.error, left)
             if known.read is None or now - known.read >= timedelta(seconds=FRESH_SECONDS):
                 known.failure = None
                 error = await self._tried(cluster, lambda: self._read(cluster, known))
                 if error is not None:
                     known.failure = Answer(now, error)
-                    raise ArmFailure(error, pause_after(error))
+                    raise AgentPoolsUnreadError(error, pause_after(error))
                 known.read = now
             return tuple(known.pools.values()), dict(known.answers)
 
@@ -126,6 +126,7 @@ class AgentPools:
         known.answers = {pool: each for pool, each in known.answers.items() if _holds(each, now)}
         if error is None:
             known.answers.pop(name, None)
+            _log.info("agent pool %s: ARM has taken the request", name)
             return
         known.answers[name] = Answer(now, error)
         known.read = None
@@ -201,12 +202,16 @@ def _not_its_turn(wait: float, before: int) -> ArmError:
 
 def _from_answer(error: HttpResponseError) -> ArmError:
     """Of ARM, or of whoever gives the token."""
-    if error.response is None:
-        return ArmError(401, type(error).__name__, str(error))
+    response: Any = error.response
+    if response is None:
+        return ArmError(401, type(error).__name__, error.message)
     try:
-        body = json.loads(error.response.text())
+        body = json.loads(response.text())
     except ValueError:
         body = None
-    wait = error.response.headers.get("Retry-After", "")
+    if isinstance(body, dict) and isinstance(body.get("error"), str):
+        # The identity provider's own envelope: {"error": "invalid_client", "error_description": …}
+        return ArmError(401, body["error"], str(body.get("error_description")))
+    wait = response.headers.get("Retry-After", "")
     retry_after = float(wait) if wait.isdigit() else None
     return parsed(error.status_code or 0, body, retry_after)

@@ -45,7 +45,7 @@ def _obstacle(node: JsonObject, gpus: int) -> str:
     offered = int(status.get("allocatable", {}).get(GPU, "0"))
     if offered < gpus:
         return (
-            f"node {name} offers {offered} of {gpus} {GPU}: NVIDIA's device plugin has to run there,"
-            f" and to tolerate the taint {TAINT} (docs/aks.md)"
+            f"node {name} offers {offered} of {gpus} {GPU}: NVIDIA's device plugin has to run"
+            f" there, and to tolerate the taint {TAINT} (docs/aks.md)"
         )
     return ""

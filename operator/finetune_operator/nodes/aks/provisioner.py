@@ -11,7 +11,7 @@ from finetune_operator.domain.kinds import FINE_TUNE_JOB, NODE
 from finetune_operator.domain.provisioning import NodeRequest, Provision
 from finetune_operator.nodes.aks import body, sweep
 from finetune_operator.nodes.aks.agent_pool import AGENT_POOL, AgentPool
-from finetune_operator.nodes.aks.client import AgentPools, ArmFailure
+from finetune_operator.nodes.aks.client import AgentPools, AgentPoolsUnreadError
 from finetune_operator.nodes.aks.decide import decide, held
 from finetune_operator.nodes.aks.errors import row_of
 from finetune_operator.nodes.aks.members import Members
@@ -33,7 +33,7 @@ class AKSNodes:
         """Reads pools and their nodes. Where Azure does not tell, the job may hold something."""
         try:
             pools, answers = await self._agent_pools.look(_cluster(its_class))
-        except ArmFailure as failure:
+        except AgentPoolsUnreadError as failure:
             told = f"the agent pools of {_title(its_class)} cannot be read: {failure}; tried again"
             return Provision(
                 ready=False,
@@ -54,7 +54,7 @@ class AKSNodes:
         """
         try:
             pools, answers = await self._agent_pools.look(_cluster(its_class))
-        except ArmFailure as failure:
+        except AgentPoolsUnreadError as failure:
             _log.warning("agent pools of %s: %s", _title(its_class), failure)
             return []
         owners = sweep.owners(its_class, pools)
