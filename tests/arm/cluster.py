@@ -74,7 +74,7 @@ class Pool:
 class FakeCluster:
     """Pools by name. `refusals` and `failures` are consumed from the front where they match."""
 
-    def __init__(self, now: Callable[[], datetime], seconds: float = 240.0) -> None:
+    def __init__(self, now: Callable[[], datetime], seconds: float = 60.0) -> None:
         self.now = now
         self.seconds = seconds
         self.pools: dict[str, Pool] = {}
@@ -126,6 +126,7 @@ class FakeCluster:
         if properties.get("scaleSetPriority") == "Spot" and SPOT_TAINT not in taints:
             taints.append(SPOT_TAINT)
         properties = {**properties, "nodeTaints": taints}
+        properties.pop("powerState", None)
         if pool is None:
             pool = Pool(name, properties, "Creating", due, self._next())
             self.pools[name] = pool

@@ -25,8 +25,6 @@ TENANT = "11111111-1111-1111-1111-111111111111"
 CLIENT = "22222222-2222-2222-2222-222222222222"
 SUBSCRIPTION = "33333333-3333-3333-3333-333333333333"
 GROUP, CLUSTER = "platform", "prod"
-PAGE = 10
-"""Pools in one answer; the next has an address of its own."""
 _POOLS = (
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.ContainerService"
     "/managedClusters/{cluster}/agentPools"
@@ -44,6 +42,8 @@ class ArmServer:
     now: Callable[[], datetime]
     one_bucket: bool = False
     """Whether writes of all pools are counted together, as Azure used to document it."""
+    page: int = 100
+    """Pools in one answer; the next has an address of its own."""
     url: str = ""
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     """(method, last part of the path, status)."""
@@ -113,9 +113,9 @@ class ArmServer:
 
     async def _list(self, request: web.Request) -> web.Response:
         found, start = self.cluster.all(), int(request.query.get("$skiptoken", "0"))
-        page: Json = {"value": found[start : start + PAGE]}
-        if start + PAGE < len(found):
-            query = f"?api-version={API_VERSION}&$skiptoken={start + PAGE}"
+        page: Json = {"value": found[start : start + self.page]}
+        if start + self.page < len(found):
+            query = f"?api-version={API_VERSION}&$skiptoken={start + self.page}"
             page["nextLink"] = f"{self.url}{request.path}{query}"
         return web.json_response(page)
 

@@ -71,9 +71,14 @@ def scaled(settings: AKS, pool: AgentPool, request: NodeRequest, now: datetime) 
 
 
 def taken(settings: AKS, pool: AgentPool, request: NodeRequest, now: datetime) -> PutAgentPool:
-    """A pool that waits for a job, or one of the platform team's at 0 nodes, for this job."""
-    left = {tag: value for tag, value in pool.tags.items() if tag != RELEASED}
-    return _changed(settings, pool, count=request.nodes, tags={**left, **_tags(request, now)})
+    """A pool that waits for a job, or one of the platform team's at 0 nodes, for this job. The
+    latter keeps its own tags and labels: it is theirs, also on the bill."""
+    if pool.made_for is None:
+        tags = {**pool.tags, **_owner_tags(request, now)}
+        return _changed(settings, pool, count=request.nodes, tags=tags)
+    tags = {CLASS_UID: pool.made_for, **_tags(request, now)}
+    labels = _node_labels(request)
+    return _changed(settings, pool, count=request.nodes, tags=tags, nodeLabels=labels)
 
 
 def released(settings: AKS, pool: AgentPool, now: datetime) -> PutAgentPool:
@@ -135,10 +140,10 @@ def _of_class(settings: AKS, request: NodeRequest, *, spot: bool) -> dict[str, s
 
 
 def _changed(
-    settings: AKS, pool: AgentPool, *, count: int, tags: Mapping[str, str]
+    settings: AKS, pool: AgentPool, *, count: int, tags: Mapping[str, str], **others: Any
 ) -> PutAgentPool:
     kept = {key: value for key, value in pool.properties.items() if key not in _READ_ONLY}
-    properties = {**kept, "count": count, "tags": dict(tags)}
+    properties = {**kept, **others, "count": count, "tags": dict(tags)}
     return PutAgentPool(cluster_of(settings), pool.name, properties, pool.etag)
 
 
@@ -146,8 +151,11 @@ def _tags(request: NodeRequest, now: datetime) -> dict[str, str]:
     charged = {
         label.translate(_FORBIDDEN_IN_TAGS): value for label, value in request.labels.items()
     }
+    return {**charged, **_owner_tags(request, now)}
+
+
+def _owner_tags(request: NodeRequest, now: datetime) -> dict[str, str]:
     return {
-        **charged,
         JOB_UID: request.uid,
         JOB: f"{request.namespace}/{request.job}",
         ASKED: _text(now),
