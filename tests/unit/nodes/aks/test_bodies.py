@@ -28,7 +28,7 @@ LABELS = {
     "finetune.dev/job": "chat",
     "cost-centre": "42",
     "app.kubernetes.io/part-of": "chat",
-    "example.com/50%<>": "odd",
+    "example.com/team_b": "yes",
 }
 
 
