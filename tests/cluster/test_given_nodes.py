@@ -1,5 +1,5 @@
-"""Nodes that are made for a job and go with it. The provider is simulated: it fulfils NodeClaims, by
-KAITO's own CRD where that is beside the repository."""
+"""Nodes that are made for a job and go with it. The provider is simulated: it fulfils NodeClaims,
+by KAITO's own CRD where that is beside the repository."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.exclusive, pytest.mark.timeout(300)]
 CRD = Path(__file__).parents[3] / "shared/kaito/karpenter.sh_nodeclaims.yaml"
 LARGE, SMALL = "Standard_NC24ads_A100_v4", "Standard_NC4as_T4_v3"
 FINALIZER = "finetune.dev/nodes"
+POLL_SECONDS = 0.1
 
 
 def stand_in() -> Object:
@@ -59,6 +60,7 @@ def node_claims(cluster: dict[str, Any]) -> Iterator[None]:
     try:
         kube.run("apply", "--server-side", "-f", "-", stdin=json.dumps(crd))
         kube.run("wait", "--for=condition=Established", "--timeout=30s", name)
+        kube.run("get", crd["metadata"]["name"])  # it waits while the storage is being made
         yield
     finally:
         kube.run("delete", "--ignore-not-found", name, timeout=120)
@@ -98,14 +100,18 @@ def compute(the_world: World) -> Object:
 
 async def until(holds: Callable[[], Any], deadline: float) -> None:
     async with asyncio.timeout(deadline):
-        while not holds():
-            await asyncio.sleep(0.1)
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def no_claim_is_left(provider: GpuProvisioner, deadline: float) -> None:
     async with asyncio.timeout(deadline):
-        while await provider.claims():
-            await asyncio.sleep(0.1)
+        while True:
+            if not await provider.claims():
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def test_nodes_come_for_the_training_and_go_after_it(

@@ -43,6 +43,7 @@ class SimulatedNode:
         group: str,
         script: Script,
         on_delete: End,
+        *,
         labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.api = api
