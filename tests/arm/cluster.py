@@ -23,7 +23,7 @@ IN_PROGRESS = (
 )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """ARM does not take a request."""
 
     def __init__(self, status: int, body: Json, headers: Mapping[str, str] | None = None) -> None:
@@ -31,15 +31,15 @@ class Refused(Exception):
         self.status, self.body, self.headers = status, body, dict(headers or {})
 
 
-def nested(status: int, code: str, message: str, *details: tuple[str, str]) -> Refused:
+def nested(status: int, code: str, message: str, *details: tuple[str, str]) -> RefusedError:
     """In the envelope that ARM documents."""
     inner = [{"code": each, "message": text} for each, text in details]
-    return Refused(status, {"error": {"code": code, "message": message, "details": inner}})
+    return RefusedError(status, {"error": {"code": code, "message": message, "details": inner}})
 
 
-def flat(status: int, code: str, message: str) -> Refused:
+def flat(status: int, code: str, message: str) -> RefusedError:
     """In the envelope that AKS uses for quotas."""
-    return Refused(status, {"code": code, "details": None, "message": message, "subcode": ""})
+    return RefusedError(status, {"code": code, "details": None, "message": message, "subcode": ""})
 
 
 @dataclass
@@ -78,7 +78,7 @@ class FakeCluster:
         self.now = now
         self.seconds = seconds
         self.pools: dict[str, Pool] = {}
-        self.refuse: Callable[[str, Json], Refused | None] = lambda name, properties: None
+        self.refuse: Callable[[str, Json], RefusedError | None] = lambda name, properties: None
         """Asked for each PUT: what ARM answers at once."""
         self.fail: Callable[[str, Json], Json | None] = lambda name, properties: None
         """Asked at the end of each operation that needs machines: with what it fails."""
@@ -101,11 +101,13 @@ class FakeCluster:
         self._settle()
         return [pool.json() for pool in self.pools.values()]
 
-    def put(self, name: str, body: Json, *, if_match: str = "", if_none_match: str = "") -> tuple[int, Json]:
+    def put(
+        self, name: str, body: Json, *, if_match: str = "", if_none_match: str = ""
+    ) -> tuple[int, Json]:
         """Status and body of the answer.
 
         Raises:
-            Refused: it is not taken.
+            RefusedError: it is not taken.
         """
         self._settle()
         properties = body.get("properties") or {}
@@ -119,7 +121,9 @@ class FakeCluster:
         if (refused := self.refuse(name, properties)) is not None:
             raise refused
         if pool is not None and pool.properties["vmSize"] != properties["vmSize"]:
-            raise nested(400, "PropertyChangeNotAllowed", "Changing property 'vmSize' is not allowed.")
+            raise nested(
+                400, "PropertyChangeNotAllowed", "Changing property 'vmSize' is not allowed."
+            )
         self.writes.append(("PUT", name))
         due = self.now() + timedelta(seconds=self.seconds)
         taints = list(properties.get("nodeTaints") or ())
@@ -132,7 +136,11 @@ class FakeCluster:
             self.pools[name] = pool
             return 201, pool.json()
         scaling = properties["count"] != len(pool.nodes)
-        pool.properties, pool.state, pool.etag = properties, "Scaling" if scaling else "Updating", self._next()
+        pool.properties, pool.state, pool.etag = (
+            properties,
+            "Scaling" if scaling else "Updating",
+            self._next(),
+        )
         pool.due = due if scaling else self.now() + timedelta(seconds=self.seconds / 8)
         return 200, pool.json()
 
@@ -140,7 +148,7 @@ class FakeCluster:
         """Status of the answer.
 
         Raises:
-            Refused: it is not taken.
+            RefusedError: it is not taken.
         """
         self._settle()
         pool = self.pools.get(name)
@@ -200,7 +208,9 @@ class FakeCluster:
         if pool is None or pool.state in ("Succeeded", "Failed", "Canceled"):
             return
         if pool.state == "Creating":
-            text = "Operation is not allowed because there's an in progress create node pool operation"
+            text = (
+                "Operation is not allowed because there's an in progress create node pool operation"
+            )
             raise nested(409, "OperationNotAllowed", text)
         text = IN_PROGRESS.format(name=pool.name, state=pool.state)
         raise nested(409, "OperationNotAllowed", text)

@@ -18,7 +18,7 @@ from azure.mgmt.containerservice.aio import ContainerServiceClient
 from finetune_operator.nodes.aks.identity import Session
 from tests.arm.buckets import Bucket
 from tests.arm.certificate import write_certificate
-from tests.arm.cluster import FakeCluster, Json, Refused
+from tests.arm.cluster import FakeCluster, Json, RefusedError
 
 API_VERSION = "2026-08-01"
 TENANT = "11111111-1111-1111-1111-111111111111"
@@ -75,7 +75,7 @@ class ArmServer:
     async def _handled(self, request: web.Request, handler: Any) -> web.StreamResponse:
         try:
             answer: web.StreamResponse = await handler(request)
-        except Refused as refused:
+        except RefusedError as refused:
             return web.json_response(refused.body, status=refused.status, headers=refused.headers)
         return answer
 
@@ -85,6 +85,9 @@ class ArmServer:
                 return answer
         if request.path.endswith("/token"):
             return None
+        return self._not_served(request) or self._throttled(request)
+
+    def _not_served(self, request: web.Request) -> web.Response | None:
         if request.headers.get("Authorization") != "Bearer granted":
             return _error(401, "AuthenticationFailed", "Authentication failed.")
         if request.query.get("api-version") != API_VERSION:
@@ -93,6 +96,9 @@ class ArmServer:
             return _error(404, "SubscriptionNotFound", "The subscription could not be found.")
         if request.match_info.get("cluster", CLUSTER) != CLUSTER:
             return _error(404, "ResourceNotFound", "The managed cluster was not found.")
+        return None
+
+    def _throttled(self, request: web.Request) -> web.Response | None:
         write = request.method == "PUT"
         pool = "" if self.one_bucket else request.match_info.get("name", "")
         bucket = self._writes[pool] if write else self._others

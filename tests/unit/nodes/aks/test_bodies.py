@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_operator.domain.provisioning import Offer
 from finetune_operator.nodes.aks import body
 from finetune_operator.nodes.aks.agent_pool import pool_name
-from finetune_operator.domain.provisioning import Offer
 from tests.arm.bodies import complaint
 from tests.unit.golden import assert_golden
 from tests.unit.nodes.aks.builders import START, aks_class

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from finetune_operator.api.conditions import Reason
 from finetune_operator.nodes.aks.errors import FOR_GOOD, ROWS, Then, parsed, row_of
-from tests.arm.cluster import Refused, flat, nested
+from tests.arm.cluster import RefusedError, flat, nested
 from tests.unit.nodes.aks.builders import aks_class
 from tests.unit.nodes.aks.world import World, a_world, ready
 from tests.unit.nodes.builders import LARGE, LARGE_SPOT, SMALL, SMALL_SPOT
@@ -27,7 +27,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 class Case:
     """An answer, and what is to be made of it."""
 
-    answer: Refused
+    answer: RefusedError
     reason: Reason
     then: Then
     seconds: float
@@ -93,7 +93,9 @@ CASES = {
     ),
     "immutable, by its code": Case(
         nested(
-            400, "PropertyChangeNotAllowed", "Changing property 'gpuInstanceProfile' is not allowed."
+            400,
+            "PropertyChangeNotAllowed",
+            "Changing property 'gpuInstanceProfile' is not allowed.",
         ),
         WRONG,
         SAME,
@@ -173,7 +175,7 @@ CASES = {
         300,
     ),
     "too many requests": Case(
-        Refused(
+        RefusedError(
             429,
             {"error": {"code": "Throttled", "message": "Please retry again in 42 seconds."}},
             {"Retry-After": "42"},
@@ -197,7 +199,7 @@ CASES = {
     "out of order": Case(
         nested(503, "ServiceUnavailable", "The service is unavailable."), GOES_ON, SAME, 30
     ),
-    "no JSON": Case(Refused(502, {}), GOES_ON, SAME, 30),
+    "no JSON": Case(RefusedError(502, {}), GOES_ON, SAME, 30),
     "anything else": Case(
         nested(409, "ReconcileVMSSAgentPoolFailed", "We are unable to serve this request."),
         INSUFFICIENT,
@@ -217,7 +219,7 @@ def test_no_row_is_without_a_case() -> None:
 async def test_an_answer_decides_what_is_asked_for_next(
     world: World, case: Case, spot: bool
 ) -> None:
-    """Refused once; the job then goes on as the row says, and gets its nodes in the end."""
+    """RefusedError once; the job then goes on as the row says, and gets its nodes in the end."""
     first, second = (LARGE_SPOT, SMALL_SPOT) if spot else (LARGE, SMALL)
     left = [case.answer]
     world.cluster.refuse = lambda name, properties: left.pop() if left else None

@@ -232,7 +232,8 @@ class Histories(RuleBasedStateMachine):
                 raise
             wait = float(refused.headers["Retry-After"]) if refused.headers else None  # type: ignore[attr-defined]
             self.answers[action.name] = Answer(
-                self.clock(), parsed(refused.status, refused.body, wait)  # type: ignore[attr-defined]
+                self.clock(),
+                parsed(refused.status, refused.body, wait),  # type: ignore[attr-defined]
             )
         else:
             self.answers.pop(action.name, None)

@@ -141,9 +141,7 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(
-    folder: Path, its_class: FineTuneClass, **server: Any
-) -> AsyncIterator[World]:
+async def a_world(folder: Path, its_class: FineTuneClass, **server: Any) -> AsyncIterator[World]:
     """With an empty cluster."""
     clock = Clock()
     cluster = FakeCluster(clock)
