@@ -22,9 +22,9 @@ from finetune_operator.nodes.aks.decide import decide
 from finetune_operator.nodes.aks.errors import parsed
 from finetune_operator.nodes.aks.members import Members
 from finetune_operator.nodes.aks.seen import Answer, Seen
-from tests.arm.cluster import FakeCluster, Json
+from tests.arm.cluster import FakeCluster, Json, RefusedError
 from tests.unit.nodes.aks.builders import Clock, aks_class
-from tests.unit.nodes.aks.test_errors import CASES
+from tests.unit.nodes.aks.error_cases import CASES
 from tests.unit.nodes.aks.world import Job
 from tests.unit.nodes.builders import LARGE, LARGE_SPOT, SMALL
 
@@ -227,10 +227,8 @@ class Histories(RuleBasedStateMachine):
                 new = {} if action.etag else {"if_none_match": "*"}
                 whole = {"properties": dict(action.properties)}
                 self.cluster.put(action.name, whole, if_match=action.etag, **new)
-        except Exception as refused:
-            if not hasattr(refused, "status"):
-                raise
-            wait = float(refused.headers["Retry-After"]) if refused.headers else None  # type: ignore[attr-defined]
+        except RefusedError as refused:
+            wait = float(refused.headers["Retry-After"]) if refused.headers else None
             self.answers[action.name] = Answer(
                 self.clock(),
                 parsed(refused.status, refused.body, wait),  # type: ignore[attr-defined]
