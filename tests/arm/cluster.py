@@ -200,7 +200,8 @@ class FakeCluster:
         return self._etags
 
     def _preconditions(self, pool: Pool | None, if_match: str, if_none_match: str) -> None:
-        stale = bool(if_match) and (pool is None or if_match.strip('"') != f"etag-{pool.etag}")
+        right = pool is not None and if_match.strip('"') in (f"etag-{pool.etag}", "*")
+        stale = bool(if_match) and not right
         if stale or (if_none_match == "*" and pool is not None):
             raise nested(412, "PreconditionFailed", "The agent pool is not as the request says.")
 

@@ -37,8 +37,8 @@ class AgentPool:
 
     @property
     def etag(self) -> str:
-        """Changes with the pool."""
-        return str(self.properties.get("eTag") or "")
+        """Changes with the pool. Where ARM gives none, whatever there is will do."""
+        return str(self.properties.get("eTag") or "*")
 
     @property
     def state(self) -> str:

@@ -136,11 +136,14 @@ class AgentPools:
         self, cluster: ManagedCluster, call: Callable[[], Awaitable[None]]
     ) -> ArmError | None:
         """Foreign errors become ours here, and nowhere else."""
+        subscription = cluster.subscription_id
+        try:
+            if subscription not in self._sessions:
+                self._sessions[subscription] = await asyncio.to_thread(self._connect, subscription)
+        except ValueError as error:
+            return ArmError(401, "NoWorkloadIdentity", str(error))
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                if cluster.subscription_id not in self._sessions:
-                    session = await asyncio.to_thread(self._connect, cluster.subscription_id)
-                    self._sessions[cluster.subscription_id] = session
                 await call()
         except HttpResponseError as error:
             return _from_answer(error)
@@ -148,8 +151,6 @@ class AgentPools:
             return ArmError(0, "Timeout", f"no answer within {CALL_SECONDS:.0f} s")
         except AzureError as error:
             return ArmError(0, type(error).__name__, str(error))
-        except ValueError as error:
-            return ArmError(401, "NoWorkloadIdentity", str(error))
         return None
 
     async def _read(self, cluster: ManagedCluster, known: _Known) -> None:

@@ -17,12 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from finetune_operator.domain.actions import Action, DeleteAgentPool, PutAgentPool
 from finetune_operator.domain.provisioning import Provision
 from finetune_operator.nodes.aks import sweep
-from finetune_operator.nodes.aks.agent_pool import OURS, agent_pool
+from finetune_operator.nodes.aks.agent_pool import OURS
 from finetune_operator.nodes.aks.decide import decide
-from finetune_operator.nodes.aks.errors import parsed
-from finetune_operator.nodes.aks.members import Members
-from finetune_operator.nodes.aks.seen import Answer, Seen
-from tests.arm.cluster import FakeCluster, Json, RefusedError
+from tests.arm.cluster import FakeCluster, Json
+from tests.unit.nodes.aks.azure_in_memory import AzureInMemory
 from tests.unit.nodes.aks.builders import Clock, aks_class
 from tests.unit.nodes.aks.error_cases import CASES
 from tests.unit.nodes.aks.world import Job
@@ -57,7 +55,7 @@ class Histories(RuleBasedStateMachine):
             for number, (offers, nodes) in enumerate(jobs)
         ]
         self.gone: set[str] = set()
-        self.answers: dict[str, Answer] = {}
+        self.azure = AzureInMemory(self.cluster)
         self.refused: list[Any] = []
         self.failing: list[Json] = []
         self.cluster.refuse = lambda name, body: self.refused.pop() if self.refused else None
@@ -108,7 +106,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def operator_starts_anew(self) -> None:
-        self.answers.clear()
+        self.azure.answers.clear()
 
     @rule(trouble=TROUBLES)
     def next_request_is_refused(self, trouble: Any) -> None:
@@ -129,7 +127,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        seen = self._seen(self.its_class)
+        seen = self.azure.seen()
         owners = sweep.owners(self.its_class, seen.pools)
         lost = {each for each in owners if each.uid not in {job.uid for job in self._living()}}
         for found in sweep.leftovers(self.its_class, seen, lost):
@@ -200,12 +198,8 @@ class Histories(RuleBasedStateMachine):
     def _owner(self, pool: Any) -> str | None:
         return pool.properties.get("tags", {}).get(OURS[0])
 
-    def _seen(self, its_class: Any) -> Seen:
-        pools = [agent_pool(each) for each in self.cluster.all()]
-        return Seen(pools, self.answers, Members(self.cluster.nodes()), self.clock())
-
     def _decide(self, job: Job) -> Provision:
-        return decide(self.its_class, job.request(self.clock()), self._seen(self.its_class))
+        return decide(self.its_class, job.request(self.clock()), self.azure.seen())
 
     def _reconcile(self, job: Job, survives: int = 9, *, remembers: bool = True) -> None:
         found = self._decide(job)
@@ -220,21 +214,7 @@ class Histories(RuleBasedStateMachine):
 
     def _carry_out(self, action: Action) -> None:
         assert isinstance(action, PutAgentPool | DeleteAgentPool)
-        try:
-            if isinstance(action, DeleteAgentPool):
-                self.cluster.delete(action.name, if_match=action.etag)
-            else:
-                new = {} if action.etag else {"if_none_match": "*"}
-                whole = {"properties": dict(action.properties)}
-                self.cluster.put(action.name, whole, if_match=action.etag, **new)
-        except RefusedError as refused:
-            wait = float(refused.headers["Retry-After"]) if refused.headers else None
-            self.answers[action.name] = Answer(
-                self.clock(),
-                parsed(refused.status, refused.body, wait),  # type: ignore[attr-defined]
-            )
-        else:
-            self.answers.pop(action.name, None)
+        self.azure.carry_out(action)
 
 
 TestHistories = Histories.TestCase
