@@ -1,4 +1,4 @@
-"""As much of an API server as the provisioner AKS reads: nodes by label, and FineTuneJobs."""
+"""As much of an API server as the provisioner AKS reads: nodes by label, and our kinds."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Kubernetes:
     nodes: Callable[[], list[Json]]
     jobs: dict[tuple[str, str], str] = field(default_factory=dict)
     """(namespace, name) → uid."""
+    classes: list[Json] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
     """Namespaces that are not for the operator to read."""
 
@@ -30,6 +31,10 @@ class Kubernetes:
             node for node in self.nodes() if node["metadata"]["labels"][label] in among.split(",")
         ]
         return web.json_response({"items": found})
+
+    async def list_classes(self, request: web.Request) -> web.Response:
+        """All FineTuneClasses."""
+        return web.json_response({"items": self.classes})
 
     async def get_job(self, request: web.Request) -> web.Response:
         """As bare as can be."""
@@ -62,6 +67,8 @@ async def api_server(kubernetes: Kubernetes) -> AsyncIterator[Client]:
     """Yields a client of it."""
     application = web.Application()
     application.router.add_get("/api/v1/nodes", kubernetes.list_nodes)
+    classes = "/apis/finetune.dev/v1beta1/finetuneclasses"
+    application.router.add_get(classes, kubernetes.list_classes)
     jobs = "/apis/finetune.dev/v1beta1/namespaces/{namespace}/finetunejobs/{name}"
     application.router.add_get(jobs, kubernetes.get_job)
     runner = web.AppRunner(application)

@@ -26,6 +26,8 @@ from finetune_operator.nodes.aks.throttle import Throttle
 
 FRESH_SECONDS = 5.0
 """How long what was read serves everybody."""
+UNREAD_SECONDS = 60.0
+"""Before what could not be read is read again, at the latest, unless ARM says how long."""
 CALL_SECONDS = 25.0
 """Deadline of one request. None is tried again here: whoever asked looks again anyway."""
 
@@ -42,6 +44,14 @@ class AgentPoolsUnreadError(Exception):
         """Seconds before they are read again, by anybody."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """To read the pools; nobody tries again before."""
+
+    error: ArmError
+    until: datetime
+
+
 @dataclass(slots=True)
 class _Known:
     """Of one cluster."""
@@ -49,7 +59,7 @@ class _Known:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     pools: dict[str, AgentPool] = field(default_factory=dict)
     read: datetime | None = None
-    failure: Answer | None = None
+    failure: _Failure | None = None
     answers: dict[str, Answer] = field(default_factory=dict)
     throttle: Throttle = field(default_factory=Throttle)
 
@@ -85,14 +95,16 @@ class AgentPools:
         known = self._clusters[cluster]
         async with known.lock:
             now = self.now()
-            if known.failure is not None and (left := known.failure.left(now)) > 0:
+            if known.failure is not None and known.failure.until > now:
+                left = (known.failure.until - now).total_seconds()
                 raise AgentPoolsUnreadError(known.failure.error, left)
             if known.read is None or now - known.read >= timedelta(seconds=FRESH_SECONDS):
                 known.failure = None
                 error = await self._tried(cluster, lambda: self._read(cluster, known))
                 if error is not None:
-                    known.failure = Answer(now, error)
-                    raise AgentPoolsUnreadError(error, pause_after(error))
+                    again = error.retry_after or min(pause_after(error), UNREAD_SECONDS)
+                    known.failure = _Failure(error, now + timedelta(seconds=again))
+                    raise AgentPoolsUnreadError(error, again)
                 known.read = now
             return tuple(known.pools.values()), dict(known.answers)
 

@@ -180,3 +180,17 @@ async def test_a_node_without_its_gpu_says_what_is_missing(world: World) -> None
     assert not told.ready
     assert "0 of 1 nvidia.com/gpu" in told.message
     assert "finetune.dev/agent-pool" in told.message
+
+
+async def test_of_two_pools_the_one_that_is_nearer_stays(world: World) -> None:
+    """A request was taken whose answer got lost, and another one was made meanwhile."""
+    job = world.job("chat", offers=(LARGE, SMALL))
+    await world.until(job, ready)
+    (first,) = world.cluster.pools
+    tags = dict(world.cluster.pools[first].properties["tags"])
+    world.cluster.foreign("ftsecond", count=0, vmSize=SMALL.instance_type, tags=tags)
+    world.clock.forward(60)
+    told = await world.look(job)
+    assert (told.ready, told.offer) == (True, LARGE)
+    world.clock.forward(600)
+    assert [each["name"] for each in world.cluster.all()] == [first]
