@@ -54,7 +54,8 @@ def _is_useless(pool: AgentPool, request: NodeRequest, seen: Seen) -> bool:
     if seen.members.ready(pool.name, request.gpus_per_node) >= request.nodes:
         return False
     answer = seen.answer(pool.name, spot=pool.spot)
-    return pool.has_failed or (answer is not None and answer.ends_offer)
+    refused = not any(pool.is_of(offer) for offer in request.offers)
+    return pool.has_failed or refused or (answer is not None and answer.ends_offer)
 
 
 def _refusals(pool: AgentPool, request: NodeRequest, seen: Seen) -> list[Refusal]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,3 +195,19 @@ async def test_of_two_pools_the_one_that_is_nearer_stays(world: World) -> None:
     assert (told.ready, told.offer) == (True, LARGE)
     world.clock.forward(600)
     assert [each["name"] for each in world.cluster.all()] == [first]
+
+
+async def test_a_request_whose_answer_gets_lost_is_not_sent_twice(world: World) -> None:
+    put = world.cluster.put
+    lost = [nested(502, "BadGateway", "The answer got lost.")]
+
+    def taken(*given: Any, **named: Any) -> Any:
+        answer = put(*given, **named)
+        if lost:
+            raise lost.pop()
+        return answer
+
+    world.cluster.put = taken  # type: ignore[method-assign]
+    job = world.job("chat")
+    await world.until(job, ready)
+    assert [verb for verb, _ in world.cluster.writes] == ["PUT"]

@@ -110,3 +110,18 @@ async def test_it_is_scaled_down_when_its_job_is_gone(world: World) -> None:
     await world.sweep()
     assert world.cluster.pools["gpua"].nodes == []
     assert world.cluster.pools["gpua"].properties["tags"] == {"team": "platform"}
+
+
+async def test_the_next_offer_is_asked_for_where_its_nodes_do_not_come(world: World) -> None:
+    world.cluster.foreign("gpub", count=0, vmSize=SMALL.instance_type)
+    none = {"code": "AllocationFailed", "message": "None free."}
+    world.cluster.fail = lambda name, properties: none if name == "gpua" else None
+    job = world.job("chat", offers=(LARGE, SMALL))
+    told = await world.until(job, ready)
+    assert told.offer == SMALL
+    world.clock.forward(120)
+    await world.look(job)
+    world.clock.forward(120)
+    await world.look(job)
+    assert world.cluster.pools["gpua"].properties["tags"] == {"team": "platform"}
+    assert world.cluster.tagged("finetune-operator-job-uid") == {"gpub": job.uid}
