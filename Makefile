@@ -172,6 +172,7 @@ test-cluster: images ## Run the tests on a real cluster, first those that bear o
 generate: venv ## Write again what is generated: CRDs, their chart templates, reference, bad inputs
 	@$(PYTHON) -m finetune_operator.api.crds --write
 	@$(PYTHON) -m tests.cluster.bad_inputs --write
+	@$(PYTHON) -m finetune_operator.nodes.aks.errors_page --write
 
 .PHONY: lint
 lint: venv ## Check style, types, layers, the chart and generated files
@@ -204,6 +205,7 @@ lint-chart: venv
 lint-generated: venv
 	$(PYTHON) -m finetune_operator.api.crds --check
 	$(PYTHON) -m tests.cluster.bad_inputs --check
+	$(PYTHON) -m finetune_operator.nodes.aks.errors_page --check
 
 .PHONY: format
 format: venv ## Format the code

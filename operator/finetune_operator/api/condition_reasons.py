@@ -33,6 +33,7 @@ _WITHOUT_NODES: Reasons = (
     Reason.PROVISIONING,
     Reason.INSUFFICIENT_CAPACITY,
     Reason.NODE_QUOTA_EXCEEDED,
+    Reason.PROVISIONER_MISCONFIGURED,
 )
 """What keeps a job from nodes that are made for it."""
 

@@ -147,6 +147,13 @@ class Reason(StrEnum):
         "The provider's quota does not allow the machines.",
         "Ask the provider for more quota, or name other compute.instanceTypes.",
     )
+    PROVISIONER_MISCONFIGURED = (
+        "ProvisionerMisconfigured",
+        "The provider refuses what the FineTuneClass says, or the operator lacks a permission"
+        " there; it is tried again every few minutes.",
+        "Correct the FineTuneClass or the operator's role as the message says; the job goes on by"
+        " itself.",
+    )
     PROVISIONING_FAILED = (
         "ProvisioningFailed",
         "The provider can never give what was asked for; the message is its own.",

@@ -1,7 +1,7 @@
 """Where the nodes of a class's jobs come from: a type and the member of its name."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -19,8 +19,26 @@ class ProvisionerType(StrEnum):
     KAITO = "KAITO"
 
 
+AgentPoolName = Annotated[
+    str,
+    Field(min_length=1, max_length=12),
+    Matches(r"^[a-z][a-z0-9]*$", "must be the name of an agent pool: a-z and 0-9"),
+]
+
+
 class AKS(ApiModel):
     """Agent pools of an AKS cluster, one for each job, made by the operator's workload identity."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "self.subscriptionId == oldSelf.subscriptionId"
+                " && self.resourceGroup == oldSelf.resourceGroup"
+                " && self.cluster == oldSelf.cluster",
+                "jobs of this class may hold agent pools of that cluster: make another class",
+            ),
+        )
+    )
 
     subscription_id: Annotated[
         str,
@@ -50,9 +68,27 @@ class AKS(ApiModel):
         ),
     ] = ""
     """Resource id of the reservation that on-demand nodes are taken from. Empty: none."""
+    vnet_subnet_id: Annotated[
+        str,
+        Field(max_length=512),
+        Matches(
+            r"^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft[.]Network"
+            r"/virtualNetworks/[^/]+/subnets/[^/]+)?$",
+            "must be the resource id of a subnet",
+        ),
+    ] = ""
+    """Resource id of the subnet of the nodes, in a cluster with a virtual network of your own.
+    Empty: the network that AKS has made."""
+    gpu_instance_profile: Literal["MIG1g", "MIG2g", "MIG3g", "MIG4g", "MIG7g"] | None = None
+    """Into which parts the GPUs of an A100 or H100 are divided (MIG); each counts as one GPU.
+    Absent: not divided."""
+    agent_pools: Annotated[tuple[AgentPoolName, ...], Field(max_length=16)] = ()
+    """Agent pools of your own, kept at 0 nodes: one of the instance type that a job asks for is
+    scaled up for it, and to 0 afterwards, instead of making one. None is ever deleted.
+    Default: none."""
     grace_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """How long nodes stay for a following job that needs the same. They cost meanwhile.
-    Default: 0."""
+    """How long the nodes of a pool that was made for a job stay for a following one that needs the
+    same. They cost meanwhile. Default: 0."""
 
 
 class NodeClassReference(ApiModel):

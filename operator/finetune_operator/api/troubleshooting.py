@@ -71,6 +71,11 @@ ADVICE: Mapping[Reason, Advice] = {
         "The subscription's vCPU quota of that machine family and region is used up, or 0.",
         (_NODES, _CONDITIONS),
     ),
+    Reason.PROVISIONER_MISCONFIGURED: Advice(
+        "The FineTuneClass names a subscription, group, cluster or subnet that is not there, or the"
+        " operator's identity has no role on the cluster.",
+        (_CLASSES, _CONDITIONS),
+    ),
     Reason.PROVISIONING_FAILED: Advice(
         "The instance type does not exist in that region, or the cluster does not support it.",
         (_CONDITIONS, _CLASSES),

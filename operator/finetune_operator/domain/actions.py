@@ -52,7 +52,38 @@ class Finalize:
     finalizers: tuple[str, ...]
 
 
-Action = Apply | Create | Delete | Finalize
+@dataclass(frozen=True, slots=True)
+class ManagedCluster:
+    """An AKS cluster, as Azure Resource Manager (ARM) names it."""
+
+    subscription_id: str
+    resource_group: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutAgentPool:
+    """Makes or changes one agent pool of AKS. Returns before its nodes are there."""
+
+    cluster: ManagedCluster
+    name: str
+    properties: Mapping[str, Any]
+    """Whole, as ARM takes them."""
+    etag: str
+    """Of the pool that was read, so that nobody else's change gets lost; empty: there must be
+    none of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAgentPool:
+    """Deletes one agent pool of AKS, unless it has changed since it was read."""
+
+    cluster: ManagedCluster
+    name: str
+    etag: str
+
+
+Action = Apply | Create | Delete | Finalize | PutAgentPool | DeleteAgentPool
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,18 @@ import logging
 from collections.abc import Iterable
 
 from finetune_operator.cluster.client import Client
-from finetune_operator.domain.actions import Action, Apply, Create, Event, Finalize, JsonObject
+from finetune_operator.domain.actions import (
+    Action,
+    Apply,
+    Create,
+    DeleteAgentPool,
+    Event,
+    Finalize,
+    JsonObject,
+    PutAgentPool,
+)
 from finetune_operator.domain.kinds import Kind
+from finetune_operator.nodes import AGENT_POOLS
 from finetune_operator.runtime.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -22,6 +32,10 @@ async def carry_out(client: Client, action: Action) -> None:
     elif isinstance(action, Finalize):
         await client.finalize(action)
         _log.info("finalizers are now %s", ", ".join(action.finalizers) or "none")
+    elif isinstance(action, PutAgentPool):
+        await AGENT_POOLS.put(action)
+    elif isinstance(action, DeleteAgentPool):
+        await AGENT_POOLS.delete(action)
     else:
         await client.delete(action)
         _log.info("deleted %s %s", action.kind.name, action.name)

@@ -40,9 +40,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Sends everything to standard error as JSON; kopf and aiohttp only what is wrong."""
+    """Sends everything to standard error as JSON; libraries only what is wrong."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("kopf", "aiohttp.access", "kubernetes"):
+    for noisy in ("kopf", "aiohttp.access", "kubernetes", "azure"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

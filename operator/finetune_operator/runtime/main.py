@@ -26,8 +26,9 @@ from finetune_operator.cluster.lease import (
     Unopposed,
 )
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.nodes import AGENT_POOLS
 from finetune_operator.nodes.prices import PriceBook
-from finetune_operator.runtime import logs, watching
+from finetune_operator.runtime import logs, sweeping, watching
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
@@ -97,8 +98,11 @@ async def run(settings: Settings) -> None:
             _log.info("probes on port %d, progress on port %d", probe_port, progress_port)
             await leadership.acquire(_progress_url(settings, progress_port))
             watches = watching.watch(client, runners, ready, take_signals)
-            beside = [prices.keep_up()]
-            await lead(leadership, watches, runners, settings.resync_seconds, beside)
+            beside = [prices.keep_up(), sweeping.sweep(client)]
+            try:
+                await lead(leadership, watches, runners, settings.resync_seconds, beside)
+            finally:
+                await AGENT_POOLS.close()
 
 
 def _now() -> datetime:

@@ -87,23 +87,25 @@ def nodes_are_there(work: Work) -> bool:
         work.actions.append(_finalize(work, (*work.job.metadata.finalizers, NODES_FINALIZER)))
         return False
     _remember(work, provision)
-    if provision.failed:
-        work.fail(provision.reason, provision.message)
-        return False
     if provision.ready:
+        work.actions += provision.actions
         return True
     reason, message = provision.reason, provision.message
-    known = work.status.nodes or Nodes()
+    known = (work.status.nodes or Nodes()).unavailable
     wanted = offers(work.plan.instance_types, work.spec.compute.capacity_type)
-    if not provision.held and not available(wanted, known.unavailable, work.now):
-        soonest = known.unavailable[0]
-        reason = next(each for each in Reason if each == soonest.reason)
+    refused = not provision.held and not available(wanted, known, work.now)
+    if refused:
+        reason = next(each for each in Reason if each == known[0].reason)
         message = "; ".join(
-            f"{each.instance_type} ({each.capacity_type}): {each.message}"
-            for each in known.unavailable
+            f"{each.instance_type} ({each.capacity_type}): {each.message}" for each in known
         )
-        message += f". Asked for again at {soonest.until:%H:%M} UTC"
-        work.again((soonest.until - work.now).total_seconds())
+    for_good = refused and all(each.reason == Reason.PROVISIONING_FAILED for each in known)
+    if provision.failed or for_good:
+        work.fail(reason, message)
+        return False
+    if refused:
+        message += f". Asked for again at {known[0].until:%H:%M} UTC"
+        work.again((known[0].until - work.now).total_seconds())
     else:
         work.actions += provision.actions
         work.again(provision.requeue_after or WATCHED_SECONDS)

@@ -67,6 +67,9 @@ NODES: dict[str, History] = {
     "its nodes are being made": _asking,
     "no instance type has capacity": _without_capacity,
     "the provider's quota is used up": _refused(Reason.NODE_QUOTA_EXCEEDED),
+    "the provider refuses what the class says": _answered(
+        replace(ASKED, reason=Reason.PROVISIONER_MISCONFIGURED, message="no role on the cluster")
+    ),
     "the provider does not know the instance type": _answered(
         replace(ASKED, failed=True, reason=Reason.PROVISIONING_FAILED, message="no such size")
     ),
