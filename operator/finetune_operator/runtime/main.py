@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
@@ -14,6 +15,7 @@ from finetune_operator.runtime import logs, watching
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
+from finetune_operator.runtime.otlp import exporting
 from finetune_operator.runtime.progress_book import ProgressBook
 from finetune_operator.runtime.settings import Settings
 from finetune_operator.runtime.tokens import TokenVerifier
@@ -31,7 +33,8 @@ def main() -> None:
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
     start_http_server(settings.metrics_port)
-    asyncio.run(run(settings))
+    with exporting(os.environ):
+        asyncio.run(run(settings))
 
 
 async def run(settings: Settings) -> None:
