@@ -11,9 +11,10 @@ from prometheus_client.registry import REGISTRY, Collector
 from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.domain import conditions
 from finetune_operator.domain.telling import Waiting, held_up, under_way_since, waiting
 from finetune_operator.runtime.controller import Key
-from finetune_operator.runtime.job_metrics import GPU_SECONDS, capacity_type_of, gpus_of
+from finetune_operator.runtime.job_metrics import GPU_SECONDS, begin, capacity_type_of, gpus_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ STALLED = Gauge(
     " without those that have failed",
     ("namespace", "reason"),
 )
+FAILED = Gauge(
+    "finetune_jobs_failed",
+    "FineTuneJobs in phase Failed, by the reason of that condition, until they are deleted",
+    ("namespace", "reason"),
+)
 LONGEST_WAIT = Gauge(
     "finetune_longest_wait_seconds",
     "How long the FineTuneJob that waits for longest has waited: stage Queue for its turn,"
@@ -53,7 +59,7 @@ TOKENS = Gauge(
     "Tokens in a second that the attempts under way have reported last, all together",
     ("namespace",),
 )
-GAUGES = (JOBS, WAITING, STALLED, LONGEST_WAIT, GPUS, TOKENS)
+GAUGES = (JOBS, WAITING, STALLED, FAILED, LONGEST_WAIT, GPUS, TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class _Seen:
 
     phase: str
     held_up: tuple[ConditionType, str] | None
+    failed: str
     waiting: Waiting | None
     under_way_since: datetime | None
     gpus: int
@@ -76,14 +83,18 @@ class JobBoard(Collector):
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
         self._jobs: dict[Key, _Seen] = {}
+        self._namespaces: set[str] = set()
 
     def saw(self, key: Key, job: FineTuneJob) -> None:
         """The job is like this now."""
         status = job.status
+        self._begin(key.namespace)
+        failed = conditions.find(status.conditions, ConditionType.FAILED)
         since = under_way_since(status)
         self._jobs[key] = _Seen(
             phase=(status.phase or Phase.PENDING).value,
             held_up=held_up(status),
+            failed=failed.reason if failed and failed.status == "True" else "",
             waiting=waiting(status),
             under_way_since=since,
             gpus=gpus_of(status),
@@ -91,6 +102,14 @@ class JobBoard(Collector):
             capacity_type=capacity_type_of(status),
             tokens_per_second=(status.progress.tokens_per_second or 0) if status.progress else 0,
         )
+
+        if since is not None and gpus_of(status):
+            GPU_SECONDS.labels(key.namespace, job.spec.class_name, capacity_type_of(status))
+
+    def _begin(self, namespace: str) -> None:
+        if namespace not in self._namespaces:
+            self._namespaces.add(namespace)
+            begin(namespace)
 
     def lost(self, key: Key) -> None:
         """The job is no more. What an attempt of it has used is counted here: no status will ever
@@ -113,6 +132,8 @@ class JobBoard(Collector):
                 kind, reason = job.held_up
                 held = STALLED if kind is ConditionType.STALLED else WAITING
                 sums[held][namespace, reason] += 1
+            if job.failed:
+                sums[FAILED][namespace, job.failed] += 1
             if job.waiting is not None:
                 place = namespace, job.waiting.stage.value
                 seconds = (now - job.waiting.since).total_seconds()

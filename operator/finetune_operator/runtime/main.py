@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
@@ -33,7 +32,7 @@ def main() -> None:
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
     start_http_server(settings.metrics_port)
-    with exporting(os.environ):
+    with exporting():
         asyncio.run(run(settings))
 
 

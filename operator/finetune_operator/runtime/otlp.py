@@ -4,7 +4,8 @@ The SDK sends from a thread of its own: the event loop never waits for a collect
 does not take in time is dropped and logged.
 """
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opentelemetry import trace
@@ -35,16 +36,16 @@ class _Ids(RandomIdGenerator):
 
 
 @contextmanager
-def exporting(environment: Mapping[str, str]) -> Iterator[None]:
+def exporting() -> Iterator[None]:
     """Sends what is traced within, if there is an endpoint; at most once in a process."""
-    if not any(environment.get(each) for each in ENDPOINTS):
+    if not any(os.environ.get(each) for each in ENDPOINTS):
         yield
         return
     provider = TracerProvider(
         # A trace of which some spans are missing tells nothing; a collector may drop whole ones.
         sampler=ALWAYS_ON,
         resource=Resource.create(
-            {SERVICE_NAME: environment.get("OTEL_SERVICE_NAME", "finetune-operator")}
+            {SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME", "finetune-operator")}
         ),
         id_generator=_Ids(),
         shutdown_on_exit=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 
 import pytest
@@ -194,7 +195,7 @@ def told_once(world: Recording, began: datetime) -> None:
     numbers = [each.attempt for each in attempts]
     assert numbers == sorted(set(numbers)), "an attempt was told twice"
     assert all(each.seconds >= 0 for each in passed(world))
-    for earlier, later in zip(attempts, attempts[1:], strict=False):
+    for earlier, later in itertools.pairwise(attempts):
         assert later.began >= earlier.ended, "two attempts at a time"
     total = sum(each.seconds for each in attempts)
     assert total <= (world.now - began).total_seconds()
