@@ -99,12 +99,12 @@ class JobBoard(Collector):
             under_way_since=since,
             gpus=gpus_of(status),
             class_name=job.spec.class_name,
-            capacity_type=capacity_type_of(status),
+            capacity_type=capacity_type_of(job),
             tokens_per_second=(status.progress.tokens_per_second or 0) if status.progress else 0,
         )
 
         if since is not None and gpus_of(status):
-            GPU_SECONDS.labels(key.namespace, job.spec.class_name, capacity_type_of(status))
+            GPU_SECONDS.labels(key.namespace, job.spec.class_name, capacity_type_of(job))
 
     def _begin(self, namespace: str) -> None:
         if namespace not in self._namespaces:

@@ -29,7 +29,7 @@ RESTARTS = Counter(
 GPU_SECONDS = Counter(
     "finetune_gpu_seconds_total",
     "GPUs times seconds from the admission of an attempt to its end, counted at its end;"
-    " capacity_type is OnDemand, Spot, or Existing where the nodes are not got for the job",
+    " capacity_type is OnDemand or Spot as the provider gave the nodes, else as the job asks",
     ["namespace", "class", "capacity_type"],
 )
 STAGE_SECONDS = {
@@ -100,7 +100,7 @@ def count(job: FineTuneJob, told: Told) -> None:
         if not each.reason:
             STAGE_SECONDS[each.stage].labels(namespace).observe(each.seconds)
         if each.stage is Stage.ATTEMPT and (gpus := gpus_of(job.status)):
-            labels = namespace, job.spec.class_name, capacity_type_of(job.status)
+            labels = namespace, job.spec.class_name, capacity_type_of(job)
             GPU_SECONDS.labels(*labels).inc(gpus * each.seconds)
     if told.first_step is not None:
         FIRST_STEP.labels(namespace).observe(told.first_step.total_seconds())
@@ -117,7 +117,7 @@ def gpus_of(status: FineTuneJobStatus) -> int:
     return status.plan.nodes * status.plan.gpus_per_node if status.plan else 0
 
 
-def capacity_type_of(status: FineTuneJobStatus) -> str:
-    """How the nodes are paid for, as a label."""
-    given = status.nodes.capacity_type if status.nodes else None
-    return given or "Existing"
+def capacity_type_of(job: FineTuneJob) -> str:
+    """How the nodes are paid for: as the provider gave them, else as the job asks for."""
+    given = job.status.nodes.capacity_type if job.status.nodes else None
+    return given or job.spec.compute.capacity_type.value

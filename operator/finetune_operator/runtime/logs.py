@@ -55,3 +55,5 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("kopf", "aiohttp.access", "kubernetes"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A collector that is away: once for each batch is enough, not at each try.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)

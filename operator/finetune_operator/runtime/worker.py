@@ -99,7 +99,10 @@ class Runner:
             _log.exception("a defect of this operator; tried again later")
         finally:
             active.dec()
-            trace.get_current_span().set_attribute("finetune.result", result)
+            span = trace.get_current_span()
+            span.set_attribute("finetune.result", result)
+            if result == "error":
+                span.set_status(trace.StatusCode.ERROR)
             metrics.RECONCILES.labels(self.name, result).inc()
             metrics.RECONCILE_SECONDS.labels(self.name).observe(time.monotonic() - started)
 

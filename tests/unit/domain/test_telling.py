@@ -178,6 +178,21 @@ def test_who_was_away_during_the_whole_training_tells_no_times_that_nobody_saw()
     assert ("Attempt", 1, 5 * 3600, "") in world.passed()
 
 
+def test_an_attempt_that_nobody_wrote_down_before_it_ended_has_taken_no_time() -> None:
+    world = Recording()
+    world.settle()
+    world.make_pods()
+    world.end(world.pods()[0])
+    world.reconcile(crash_after=1)
+    world.make_pods()
+    world.now += timedelta(hours=1)
+    world.end(world.pods()[0], 1, "an error")
+    world.settle()
+    assert [each for each in world.passed() if each[0] == "Attempt"] == [
+        ("Attempt", 1, 0, "TrainerFailed")
+    ]
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_that_jumps_makes_no_time_negative(hours: int) -> None:
     world = Recording()

@@ -20,7 +20,7 @@ from tests.unit.runtime.in_memory_api import (
 )
 from tests.unit.runtime.scraper import Scraper, scraping
 
-CLASS = {"class": "default", "capacity_type": "Existing"}
+CLASS = {"class": "default", "capacity_type": "OnDemand"}
 
 
 @pytest.fixture

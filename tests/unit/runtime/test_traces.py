@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -15,8 +17,13 @@ from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.errors import ConflictError
+from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.runtime.controller import Controller, Key
 from finetune_operator.runtime.logs import JsonFormatter
 from finetune_operator.runtime.otlp import exporting
+from finetune_operator.runtime.worker import Runner
 from tests.unit.domain.in_memory import START
 from tests.unit.runtime.in_memory_api import (
     InMemoryApi,
@@ -159,3 +166,33 @@ async def test_every_reconciliation_is_a_trace_of_its_own_linked_with_the_job(
     assert (accepted["kind"], accepted["object"]) == ("FineTuneJob", "team/chat")
     by_time = {line["reconcile"]: line["trace"] for line in lines}
     assert len(by_time) == len(set(by_time.values())) > 1
+
+
+async def test_how_a_reconciliation_went_is_seen(collector: Collector) -> None:
+    enough = asyncio.Event()
+    ends = [ConflictError("changed"), RuntimeError("a defect"), None]
+
+    async def reconcile(key: Key) -> float | None:
+        end = ends.pop(0)
+        if end is not None:
+            raise end
+        enough.set()
+        return None
+
+    runner = Runner(Controller(FINE_TUNE_JOB, (), reconcile), cast(Client, None))
+    worker = asyncio.create_task(runner.work())
+    runner.queue.add(Key("of-the-test", "chat"))
+    async with asyncio.timeout(10):
+        await enough.wait()
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    found = [
+        ({each.key: each.value.string_value for each in span.attributes}, span.status.code)
+        for span in collector.spans()
+    ]
+    went = [
+        (attributes["finetune.result"], code == Status.STATUS_CODE_ERROR)
+        for attributes, code in found
+        if attributes.get("k8s.namespace.name") == "of-the-test"
+    ]
+    assert went == [("requeue", False), ("error", True), ("success", False)]
