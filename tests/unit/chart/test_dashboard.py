@@ -94,6 +94,11 @@ async def test_every_metric_that_is_asked_for_is_exported(scraper: Scraper) -> N
     assert asked <= exported, asked - exported
 
 
+def test_names_and_units_are_as_prometheus_wants_them(scraper: Scraper, promtool: Promtool) -> None:
+    ended = promtool("check", "metrics", stdin=scraper.text())
+    assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
+
+
 async def _of_two_lives(scraper: Scraper) -> Samples:
     """Of a job that ends well, and of one that nothing spares, at the moments that matter."""
     good, bad = InMemoryApi(gpu_job()), InMemoryApi(gpu_job(restarts={"limit": 1}))
