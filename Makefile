@@ -171,6 +171,7 @@ test-cluster: images ## Run the tests on a real cluster, first those that bear o
 .PHONY: generate
 generate: venv ## Write again what is generated: CRDs, their chart templates, reference, bad inputs
 	@$(PYTHON) -m finetune_operator.api.crds --write
+	@$(PYTHON) -m finetune_operator.runtime.metrics_page --write
 	@$(PYTHON) -m tests.cluster.bad_inputs --write
 	@$(PYTHON) -m finetune_operator.nodes.aks.errors_page --write
 
@@ -204,6 +205,7 @@ lint-chart: venv
 .PHONY: lint-generated
 lint-generated: venv
 	$(PYTHON) -m finetune_operator.api.crds --check
+	$(PYTHON) -m finetune_operator.runtime.metrics_page --check
 	$(PYTHON) -m tests.cluster.bad_inputs --check
 	$(PYTHON) -m finetune_operator.nodes.aks.errors_page --check
 

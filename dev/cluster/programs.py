@@ -30,6 +30,7 @@ GO_FLAGS = [
 ]
 CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 CONTAINERD_VERSION = "v2.4.2"
+PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
 # What is built by one command of go, and so of one version of every library: that is compiled once
 # for all. Apart by need: the provisioner imports a library by a name that differs from the others'
 # in its case, and containerd needs a later CRI than this kubelet has.
@@ -89,6 +90,19 @@ def health() -> Path:
         if unfinished:
             build("the judges", unfinished, ["build", *GO_FLAGS, "."], MODULE / "health")
     return folder / "health"
+
+
+def promtool() -> Path:
+    """Build Prometheus' checker of rules, if it is missing, for tests; return its path.
+
+    Without the ways to find targets in some twenty clouds, which tests of rules need not.
+    """
+    arguments = ["install", "-tags=remove_all_sd", *GO_FLAGS, PROMTOOL]
+    folder = CACHE / "bin" / f"promtool-{digest([], repr(arguments))}"
+    with built(folder) as unfinished:
+        if unfinished:
+            build("promtool", unfinished, arguments)
+    return folder / "promtool"
 
 
 def driver() -> Path:

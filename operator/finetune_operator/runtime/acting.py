@@ -43,9 +43,11 @@ async def carry_out(client: Client, action: Action) -> None:
 
 async def say(
     tools: Tools, kind: Kind, live: JsonObject, status: JsonObject, events: Iterable[Event]
-) -> None:
-    """One status write if it changed, and only then the events."""
+) -> bool:
+    """One status write if it changed, and only then the events. Whether it changed."""
     told = {name: value for name, value in status.items() if value not in ([], {})}
-    await tools.client.patch_status(kind, live, told)
+    changed = await tools.client.patch_status(kind, live, told)
     for event in events:
+        _log.info("%s: %s", event.reason, event.message)
         await tools.recorder.record(live, event, tools.now())
+    return changed

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pydantic import ValidationError
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
-from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus, Phase
 from finetune_operator.cluster.errors import ForbiddenError, RefusedError
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import Finalize, JsonObject
@@ -21,9 +21,12 @@ from finetune_operator.domain.kinds import (
     VOLUME_CLAIM,
 )
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, refused
+from finetune_operator.domain.telling import tell
 from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
-from finetune_operator.runtime.metrics import PhaseBoard
+from finetune_operator.runtime.job_board import JOB_BOARD
+from finetune_operator.runtime.job_metrics import count
+from finetune_operator.runtime.job_traces import link, trace
 from finetune_operator.runtime.observe import Said, observe
 from finetune_operator.runtime.progress_book import ProgressBook
 from finetune_operator.runtime.tools import Tools
@@ -53,7 +56,6 @@ class FineTuneJobReconciler:
         self._tools = tools
         self._client = tools.client
         self._progress = progress
-        self._board = PhaseBoard()
         self._turn = asyncio.Lock()
         """Held by a job of several nodes from looking at the line to joining it."""
 
@@ -62,7 +64,7 @@ class FineTuneJobReconciler:
         live = await self._client.get(FINE_TUNE_JOB, *key)
         if live is None:
             self._progress.forget(key)
-            self._board.saw(key, None)
+            JOB_BOARD.lost(key)
             return None
         try:
             job = FineTuneJob.from_stored(live)
@@ -70,6 +72,7 @@ class FineTuneJobReconciler:
             # Only another version's schema lets this in; nothing safe can be done with it.
             _log.error("not a FineTuneJob that this version understands: %s", error)
             return None
+        link(job)
         deleted = job.metadata.deletion_timestamp is not None
         if deleted and names.NODES_FINALIZER not in job.metadata.finalizers:
             return None
@@ -80,13 +83,20 @@ class FineTuneJobReconciler:
         if any(isinstance(each, Finalize) for each in decision.actions):
             return 0.0  # what was read is another version now
         status = decision.status.to_dict()
-        await say(self._tools, FINE_TUNE_JOB, live, status, decision.events)
-        self._board.saw(key, decision.status.phase)
+        if await say(self._tools, FINE_TUNE_JOB, live, status, decision.events):
+            self._tell(job, decision.status)
+        JOB_BOARD.saw(key, job.model_copy(update={"status": decision.status}))
         if decision.status.phase is not job.status.phase:
             _log.info("phase %s, was %s", decision.status.phase, job.status.phase)
         if decision.status.phase is not Phase.TRAINING:
             self._progress.forget(key)
         return decision.requeue_after
+
+    def _tell(self, job: FineTuneJob, written: FineTuneJobStatus) -> None:
+        """Tells metrics and traces of a change that is stored now."""
+        told = tell(job.status, written, job.metadata.creation_timestamp)
+        count(job, told)
+        trace(job, told)
 
     def _turn_of(self, job: FineTuneJob) -> AbstractAsyncContextManager[None]:
         return self._turn if job.spec.compute.nodes > 1 else nullcontext()

@@ -33,6 +33,7 @@ from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
 from finetune_operator.runtime.leading import lead
+from finetune_operator.runtime.otlp import exporting
 from finetune_operator.runtime.progress_book import ProgressBook
 from finetune_operator.runtime.relay import relaying
 from finetune_operator.runtime.settings import Settings
@@ -53,7 +54,8 @@ def main() -> None:
     logs.configure(settings.log_level)
     start_http_server(settings.metrics_port)
     try:
-        asyncio.run(run(settings))
+        with exporting():
+            asyncio.run(run(settings))
     except asyncio.CancelledError:
         _log.info("ended, as it was told to")
     except LeadershipLostError as error:

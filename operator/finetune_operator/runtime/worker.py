@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 
+from opentelemetry import trace
+
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import ApiError, ConflictError, NotFoundError
 from finetune_operator.cluster.work_queue import WorkQueue
@@ -15,6 +17,7 @@ RECONCILE_SECONDS = 60.0
 """Bound of one reconciliation; each of its calls has a shorter one."""
 
 _log = logging.getLogger(__name__)
+_tracer = trace.get_tracer("finetune_operator")
 
 
 class Runner:
@@ -63,7 +66,10 @@ class Runner:
         """One worker. Runs for ever; whatever a reconciliation raises ends only that one."""
         while True:
             key = await self.queue.get()
-            with about(self.controller.kind.name, key):
+            kind = self.controller.kind.name
+            with _tracer.start_as_current_span(f"reconcile {kind}") as span, about(kind, key):
+                span.set_attribute("k8s.namespace.name", key.namespace)
+                span.set_attribute("finetune.object.name", key.name)
                 try:
                     await self._reconcile(key)
                 finally:
@@ -93,6 +99,10 @@ class Runner:
             _log.exception("a defect of this operator; tried again later")
         finally:
             active.dec()
+            span = trace.get_current_span()
+            span.set_attribute("finetune.result", result)
+            if result == "error":
+                span.set_status(trace.StatusCode.ERROR)
             metrics.RECONCILES.labels(self.name, result).inc()
             metrics.RECONCILE_SECONDS.labels(self.name).observe(time.monotonic() - started)
 

@@ -83,6 +83,13 @@ def test_no_prices_are_asked_for_where_nobody_may_be_asked(render: Render) -> No
     assert Settings.from_environment({variable["name"]: variable["value"]}).retail_prices_url == ""
 
 
+def test_spans_are_made_only_for_an_endpoint(objects: list[Object], render: Render) -> None:
+    assert not [each for each in container(objects)["env"] if each["name"].startswith("OTEL_")]
+    endpoint = "http://collector.observability.svc:4318"
+    environment = container(render({"tracing": {"endpoint": endpoint}}))["env"]
+    assert {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint} in environment
+
+
 def test_no_variable_of_a_service_reaches_the_settings(objects: list[Object]) -> None:
     assert pod(objects)["enableServiceLinks"] is False
 

@@ -31,6 +31,13 @@ def test_the_operator_reaches_only_names_itself_and_the_api_server(render: Rende
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
+def test_where_spans_are_sent_is_within_reach(render: Render) -> None:
+    endpoint = "https://collector.observability.svc:4318/otlp"
+    policy = only(render({"tracing": {"endpoint": endpoint}}), "NetworkPolicy")
+    ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+    assert ports == [53, 53, "progress", 443, 6443, 4318]
+
+
 def test_the_policy_can_be_left_out(render: Render) -> None:
     kinds = {item["kind"] for item in render({"networkPolicy": {"enabled": False}})}
     assert "NetworkPolicy" not in kinds
@@ -43,5 +50,7 @@ def test_the_service_monitor_is_off_by_default(objects: list[Object]) -> None:
 def test_the_service_monitor_reads_the_metrics_port(render: Render) -> None:
     values = {"enabled": True, "intervalSeconds": 15, "labels": {"release": "prometheus"}}
     monitor = only(render({"serviceMonitor": values}), "ServiceMonitor")
-    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "15s"}]
+    assert monitor["spec"]["endpoints"] == [
+        {"port": "metrics", "honorLabels": True, "interval": "15s"}
+    ]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"

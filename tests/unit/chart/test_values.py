@@ -20,6 +20,7 @@ IMAGES = {"operator": OPERATOR, "trainer": TRAINER}
         pytest.param({"images": {"operator": "operator:latest"}}, "operator", id="not by digest"),
         pytest.param({"logLevel": "verbose"}, "logLevel", id="not a level"),
         pytest.param({"class": {"allowed": {"maxNodes": 65}}}, "maxNodes", id="too many"),
+        pytest.param({"tracing": {"endpoint": "http://otel"}}, "endpoint", id="no port"),
         pytest.param({"resyncSeconds": "soon"}, "resyncSeconds", id="wrong type"),
     ],
 )

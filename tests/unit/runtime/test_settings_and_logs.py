@@ -38,5 +38,7 @@ def test_a_line_names_the_object_that_was_worked_on() -> None:
     with about("FineTuneJob", "team/chat"):
         line = json.loads(JsonFormatter().format(record))
     assert (line["kind"], line["object"]) == ("FineTuneJob", "team/chat")
+    with about("FineTuneJob", "team/chat"):
+        assert json.loads(JsonFormatter().format(record))["reconcile"] != line["reconcile"]
     assert (line["level"], line["message"]) == ("info", "applied Job")
     assert "object" not in json.loads(JsonFormatter().format(record))
