@@ -241,3 +241,9 @@ def _read(stream: IO[str], events: queue.Queue[Object | None]) -> None:
                 events.put(json.loads("".join(lines)))
                 lines.clear()
     events.put(None)
+
+
+def counted(job: Object) -> tuple[int, int, int]:
+    """Number of the current attempt, failures and disruptions."""
+    attempts = job["status"]["attempts"]
+    return attempts["current"], attempts["failures"], attempts["disruptions"]

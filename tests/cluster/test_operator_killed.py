@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.kube import counted
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.node import End
@@ -154,7 +155,7 @@ class Executioner:
 
 def assert_one_life(name: str, job: Object) -> None:
     status = job["status"]
-    assert status["attempts"] == {"current": ATTEMPTS, "failures": 1, "disruptions": 1}, name
+    assert counted(job) == (ATTEMPTS, 1, 1), name
     assert len(status["artifacts"]) == 1, name
     assert status["evaluation"]["tuned"] == {"Loss": "1.12"}, name
 

@@ -159,8 +159,9 @@ class Attempts(ApiModel):
     disruptions: Count = 0
     """Attempts ended by eviction, preemption, suspension or a lost node; bounded only in an
     hour."""
-    recent_disruptions: Annotated[tuple[Time, ...], Field(max_length=16)] = ()
-    """When the nodes were taken away within the last hour; more than ten count as failures."""
+    recent_disruptions: Annotated[tuple[Time, ...], Field(max_length=16)] | None = None
+    """When the nodes were taken away within the last hour; more than ten count as failures.
+    Absent: not once."""
     last: Ended | None = None
     """The last that ended without a result."""
 

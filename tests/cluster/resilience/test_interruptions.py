@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from tests.cluster.kube import Kube, Object, condition, is_true, merge
+from tests.cluster.kube import Kube, Object, condition, counted, is_true, merge
 from tests.cluster.resilience.jobs import (
     INTERVAL,
     STEPS,
@@ -48,9 +48,9 @@ class Story:
     """On which its last attempt ran."""
 
     @property
-    def attempts(self) -> Object:
-        found: Object = self.job["status"]["attempts"]
-        return found
+    def attempts(self) -> tuple[int, int, int]:
+        """How many there were, and how many were failures and disruptions."""
+        return counted(self.job)
 
     @property
     def repeated(self) -> int:
@@ -243,7 +243,7 @@ def test_training_goes_on_and_ends_in_the_same_adapter(
     most_repeated: int,
 ) -> None:
     story = stories[name].result()
-    assert story.attempts == {"current": 2, "failures": not free, "disruptions": int(free)}
+    assert story.attempts == (2, not free, free)
     assert story.repeated <= most_repeated
     assert adapter(name) == adapter("undisturbed")
     assert is_true(story.job, "Published")
@@ -253,7 +253,7 @@ def test_an_attempt_of_two_nodes_goes_on_after_one_of_them_was_killed(
     stories: Mapping[str, Future[Story]], adapter: Callable[[str], bytes]
 ) -> None:
     story = stories["pair-killed"].result()
-    assert story.attempts == {"current": 2, "failures": 1, "disruptions": 0}
+    assert story.attempts == (2, 1, 0)
     assert story.repeated <= INTERVAL
     whole = load(adapter("pair"))
     for name, resumed in load(adapter("pair-killed")).items():

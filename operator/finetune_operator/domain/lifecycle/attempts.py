@@ -98,7 +98,7 @@ def settle(work: Work, number: int, ending: Ending) -> None:
                 "current": number,
                 "failures": failures,
                 "disruptions": disruptions,
-                "recent_disruptions": recent,
+                "recent_disruptions": recent or None,
                 "last": last,
             }
         )
@@ -126,7 +126,7 @@ def _at_what_rate(work: Work, ending: Ending) -> tuple[tuple[datetime, ...], End
     queue does on purpose is none of them."""
     recent = [
         each
-        for each in work.attempts.recent_disruptions
+        for each in work.attempts.recent_disruptions or ()
         if work.now - each < timedelta(seconds=RATE_SECONDS)
     ]
     if ending.reason is not Reason.DISRUPTED:

@@ -141,4 +141,5 @@ def test_disruptions_of_an_hour_ago_are_forgotten() -> None:
     attempts = world.job.status.attempts
     assert attempts is not None
     assert (attempts.failures, attempts.disruptions) == (0, 15)
+    assert attempts.recent_disruptions is not None
     assert len(attempts.recent_disruptions) < 10
