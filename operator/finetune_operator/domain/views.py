@@ -35,6 +35,7 @@ def view_pod(pod: JsonObject) -> Pod | None:
         number=number,
         index=int(annotations.get("batch.kubernetes.io/job-completion-index", 0)),
         phase=status.get("phase", "Pending"),
+        created=_time(metadata.get("creationTimestamp")),
         node=spec.get("nodeName", ""),
         deleted=_deleted(metadata),
         unschedulable=scheduled.get("message", "Unschedulable")
@@ -96,12 +97,13 @@ def view_child(child: JsonObject | None) -> Child | None:
 
 def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
     """Events of the cluster's, the newest first."""
-    ordered = sorted(events, key=_last_seen, reverse=True)
+    ordered = sorted(events, key=last_seen, reverse=True)
     return tuple(
         Notice(
             about=event.get("involvedObject", {}).get("uid", ""),
             reason=event.get("reason", ""),
             message=event.get("message", ""),
+            source=event.get("source", {}).get("component") or event.get("reportingComponent", ""),
         )
         for event in ordered
     )
@@ -129,7 +131,8 @@ def _deleted(metadata: JsonObject) -> datetime | None:
     return end - grace if end else None
 
 
-def _last_seen(event: JsonObject) -> str:
+def last_seen(event: JsonObject) -> str:
+    """When an event was recorded last, as the API server writes moments."""
     series: dict[str, Any] = event.get("series") or {}
     times = (
         event.get("lastTimestamp"),

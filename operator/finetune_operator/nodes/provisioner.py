@@ -11,6 +11,11 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
 from finetune_operator.domain.provisioning import NodeRequest, Provision
 
+EVENTS_NAMESPACE = "default"
+"""Where events about objects without a namespace are kept."""
+NO_CAPACITY = "InsufficientCapacityError"
+"""Reason of the event about a NodeClaim that cannot be fulfilled; the claim itself goes."""
+
 
 class Provisioner(Protocol):
     """One way to get nodes."""
