@@ -60,6 +60,7 @@ def node_claims(cluster: dict[str, Any]) -> Iterator[None]:
     try:
         kube.run("apply", "--server-side", "-f", "-", stdin=json.dumps(crd))
         kube.run("wait", "--for=condition=Established", "--timeout=30s", name)
+        kube.run("get", crd["metadata"]["name"])  # it waits while the storage is being made
         yield
     finally:
         kube.run("delete", "--ignore-not-found", name, timeout=120)

@@ -215,6 +215,12 @@ class Reason(StrEnum):
         "The loss became infinite or not a number.",
         "Lower training.learningRate, raise warmupSteps, or use precision FP32.",
     )
+    STUCK = (
+        "Stuck",
+        "The run took no step for many times as long as one takes; it was started again.",
+        "Where it comes back: read the pods' logs at that step (`kubectl finetune logs`); of"
+        " several nodes it is most often the network between them.",
+    )
     SUPERSEDED = "Superseded", "A later attempt took over the volume; free of charge."
     PEER_LOST = "PeerLost", "Another pod of the attempt went away; its end decides."
     CREDENTIALS_REFUSED = (

@@ -111,6 +111,21 @@ class Progress(ApiModel):
     """When the trainer said so."""
 
 
+class Ended(ApiModel):
+    """How an attempt ended; kept when its pods are gone."""
+
+    number: Count
+    """Of the attempt."""
+    reason: Text
+    """Why, in one word."""
+    message: Text
+    """Why, for people."""
+    log: Annotated[str, Field(max_length=4096)] = ""
+    """The last lines that the pod printed which tells most; empty where it was gone already."""
+    time: Time
+    """When it was seen."""
+
+
 class Attempts(ApiModel):
     """How often training was started."""
 
@@ -119,7 +134,12 @@ class Attempts(ApiModel):
     failures: Count = 0
     """Attempts that failed; spec.restarts.limit bounds them."""
     disruptions: Count = 0
-    """Attempts ended by eviction, preemption, suspension or a lost node; not bounded."""
+    """Attempts ended by eviction, preemption, suspension or a lost node; bounded only in an
+    hour."""
+    recent_disruptions: Annotated[tuple[Time, ...], Field(max_length=16)] = ()
+    """When the nodes were taken away within the last hour; more than ten count as failures."""
+    last: Ended | None = None
+    """The last that ended without a result."""
 
 
 Metrics = Annotated[dict[str, Decimal], Field(max_length=16)]

@@ -20,7 +20,7 @@ from finetune_operator.cluster import errors, metrics
 from finetune_operator.cluster.connection import Connection
 from finetune_operator.cluster.merge_patch import merge_patch
 from finetune_operator.domain.actions import Delete, Finalize, JsonObject
-from finetune_operator.domain.kinds import BY_MANIFEST, Kind
+from finetune_operator.domain.kinds import BY_MANIFEST, POD, Kind
 
 FIELD_MANAGER = "finetune-operator"
 CALL_SECONDS = 30.0
@@ -176,6 +176,15 @@ class Client:
         except (errors.NotFoundError, errors.ConflictError):
             return
 
+    async def last_lines(self, namespace: str, pod: str, container: str) -> str:
+        """The end of what a container printed, some 20 lines; empty where it is gone already."""
+        query = {"container": container, "tailLines": "20", "limitBytes": "16384"}
+        path = path_of(POD, namespace, pod, "log")
+        try:
+            return await self._request_text("GET", path, query=query)
+        except (errors.NotFoundError, errors.RefusedError):
+            return ""  # the pod, or the container's log, is no more
+
     async def get_path(self, path: str) -> JsonObject:
         """What the server answers at a path that is no object, such as its signing keys."""
         return await self._request("GET", path)
@@ -189,6 +198,22 @@ class Client:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> JsonObject:
+        answer: JsonObject = json.loads(
+            await self._request_text(
+                method, path, query=query, body=body, content_type=content_type
+            )
+        )
+        return answer
+
+    async def _request_text(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> str:
         data = None if body is None else json.dumps(body).encode()
         deadline = time.monotonic() + self._call_seconds
         delay = FIRST_RETRY_SECONDS
@@ -210,7 +235,7 @@ class Client:
         query: Mapping[str, str] | None,
         data: bytes | None,
         content_type: str,
-    ) -> JsonObject:
+    ) -> str:
         if self._session is None:
             raise RuntimeError("the client is used outside its context")
         headers = {"Content-Type": content_type}
@@ -241,8 +266,7 @@ class Client:
         if status >= 400:
             retry_after = float(wait) if wait and wait.isdigit() else None
             raise errors.from_status(status, _reason(text), retry_after)
-        answer: JsonObject = json.loads(text)
-        return answer
+        return text
 
 
 def _reason(text: str) -> str:

@@ -69,6 +69,19 @@ class Ending:
         return self.outcome in (Outcome.DISRUPTED, Outcome.EVICTED, Outcome.PEER_LOST)
 
 
+def telling(pods: Iterable[Pod]) -> tuple[Pod, Container] | None:
+    """The pod that decides how a Job ended, and which of its containers; None where none says."""
+    told = [
+        (verdict.outcome, pod, ended)
+        for pod in pods
+        if (verdict := _of_pod(pod)) and (ended := _first_failure(pod.containers))
+    ]
+    if not told:
+        return None
+    _, pod, ended = max(told, key=lambda each: each[0])
+    return pod, ended
+
+
 def classify(job: BatchJob | None, pods: Sequence[Pod]) -> Ending:
     """The verdict on a Job that is over, or gone (None), from what is left of it."""
     if job is not None and job.complete:

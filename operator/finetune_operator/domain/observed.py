@@ -158,6 +158,10 @@ class Observed:
     line: Line = Line()
     progress: Progress | None = None
     """The last that was posted since the operator started."""
+    unchanged_seconds: float = 0.0
+    """For how long `progress` has been posted, each time the same."""
+    last_lines: str = ""
+    """What the pod printed last that tells how an attempt ended, while it is to be counted."""
     leaving: tuple[str, ...] = ()
     """Objects of an earlier job of this name, which the garbage collector still has to remove."""
 

@@ -24,7 +24,7 @@ from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, r
 from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
 from finetune_operator.runtime.metrics import PhaseBoard
-from finetune_operator.runtime.observe import observe
+from finetune_operator.runtime.observe import Said, observe
 from finetune_operator.runtime.progress_book import ProgressBook
 from finetune_operator.runtime.tools import Tools
 
@@ -94,7 +94,8 @@ class FineTuneJobReconciler:
     async def _act(self, key: Key, job: FineTuneJob) -> Decision | None:
         """Looks, decides and acts. None when the namespace is on its way out."""
         now = self._tools.now()
-        seen = await observe(self._client, job, self._progress.get(key), now)
+        said = Said(self._progress.get(key), self._progress.unchanged_seconds(key))
+        seen = await observe(self._client, job, said, now)
         around = Surroundings(
             now=now,
             progress_url=self._tools.settings.progress_url,

@@ -3,6 +3,7 @@
 Losing it with the process loses nothing: the trainer posts again within seconds.
 """
 
+import time
 from collections.abc import Callable
 
 from finetune_operator.runtime.controller import Key
@@ -18,9 +19,16 @@ WRITES_PER_SECOND = 20.0
 class ProgressBook:
     """Takes posts at any rate, and asks for a reconciliation when the next write is due."""
 
-    def __init__(self, wake: Callable[[Key, float], None]) -> None:
+    def __init__(
+        self, wake: Callable[[Key, float], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._wake = wake
+        self._clock = clock
         self._latest: dict[Key, Progress] = {}
+        self._first: dict[Key, float] = {}
+        """When the latest was posted first."""
+        self._last: dict[Key, float] = {}
+        """When it was posted last."""
 
     @property
     def seconds_between_writes(self) -> float:
@@ -36,12 +44,20 @@ class ProgressBook:
             self._wake(key, 0.0)
         else:
             self._wake(key, self.seconds_between_writes)
+        self._last[key] = self._clock()
+        if progress != known:
+            self._first[key] = self._last[key]
         self._latest[key] = progress
 
     def get(self, key: Key) -> Progress | None:
         """The latest of a job."""
         return self._latest.get(key)
 
+    def unchanged_seconds(self, key: Key) -> float:
+        """For how long the latest has been posted again and again, up to its last time."""
+        return self._last.get(key, 0.0) - self._first.get(key, 0.0)
+
     def forget(self, key: Key) -> None:
         """The job is not training (any more)."""
-        self._latest.pop(key, None)
+        for each in (self._latest, self._first, self._last):
+            each.pop(key, None)

@@ -92,14 +92,13 @@ class GpuProvisioner:
 async def provisioning(api: Api, group: str, script: Script) -> AsyncIterator[GpuProvisioner]:
     """Runs meanwhile; whatever it gave is gone afterwards."""
     made = GpuProvisioner(api, group, script)
-    task = asyncio.create_task(made.run())
     try:
-        yield made
-        if task.done():
-            task.result()
+        # Its end would be the test's.
+        async with asyncio.TaskGroup() as group_of_one:
+            task = group_of_one.create_task(made.run())
+            yield made
+            task.cancel()
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
         for node in made.nodes.values():
             await node.stop()
         for claim in await made.claims():

@@ -54,6 +54,7 @@ class InMemory:
         self.created: list[tuple[str, str]] = []
         self.line = Line()
         self.progress: Progress | None = None
+        self.unchanged_seconds = 0.0
         self.lost_nodes: frozenset[str] = frozenset()
         self.storage_is_shared: bool | None = None
         self.gpu_memory: int | None = None
@@ -84,6 +85,7 @@ class InMemory:
             gpu_memory=self.gpu_memory,
             line=self.line,
             progress=self.progress,
+            unchanged_seconds=self.unchanged_seconds,
             nodes_wanted=request.wanted,
             provision=self._provision(request),
         )

@@ -36,3 +36,18 @@ def test_many_jobs_are_written_less_often() -> None:
     for number in range(300):
         book.forget(Key("team", f"job-{number}"))
     assert book.seconds_between_writes == 10
+
+
+def test_how_long_the_same_is_said_is_known_up_to_the_last_time() -> None:
+    now = [0.0]
+    book = ProgressBook(lambda key, seconds: None, clock=lambda: now[0])
+    assert book.unchanged_seconds(KEY) == 0
+    for second, step in ((10, 1), (40, 2), (70, 2), (100, 2)):
+        now[0] = second
+        book.post(KEY, report(step))
+    now[0] = 1000
+    assert book.unchanged_seconds(KEY) == 60, "nothing was heard since: nobody knows"
+    book.post(KEY, report(3))
+    assert book.unchanged_seconds(KEY) == 0
+    book.forget(KEY)
+    assert book.unchanged_seconds(KEY) == 0

@@ -84,3 +84,14 @@ def test_training_does_not_depend_on_it(tmp_path: Path) -> None:
         reporter.report(at(1))
     with ProgressReporter("", tmp_path / "none") as reporter:
         reporter.report(at(1))
+
+
+def test_a_run_that_takes_no_step_goes_on_saying_so(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    monkeypatch.setattr(progress, "HEARTBEAT", 0.01)
+    (tmp_path / "token").write_text("token")
+    with ProgressReporter(operator.url, tmp_path / "token") as reporter:
+        reporter.report(at(1))
+        assert [operator.posts.get(timeout=60)[1]["step"] for _ in range(3)] == [1, 1, 1]

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 5.0
 """Seconds between posts."""
+HEARTBEAT = 30.0
+"""Seconds after which the same is posted again: a run that says so, but takes no step, hangs; one
+that says nothing may only have lost the network."""
 TIMEOUT = 5.0
 """Seconds for one post."""
 
@@ -73,7 +76,7 @@ class ProgressReporter:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._changed.wait()
+            self._changed.wait(HEARTBEAT)
             self._changed.clear()
             if self._newest is not None:
                 self._post(self._newest)

@@ -5,10 +5,10 @@ So `failures + disruptions` is the number of the last attempt that is settled, a
 be remembered between two calls.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from finetune_operator.api.conditions import ConditionType, Reason
-from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.fine_tune_job_status import Ended, Phase
 from finetune_operator.domain import conditions
 from finetune_operator.domain.endings import Ending, Outcome
 from finetune_operator.domain.lifecycle.retried import back_off
@@ -19,6 +19,10 @@ from finetune_operator.domain.observed import BatchJob, Pod
 OVERDUE_SECONDS = 30
 """How long a pod of a node that does not answer may be terminating. Its grace is not waited for:
 nobody has told its containers to use it."""
+
+FREE_DISRUPTIONS = 10
+RATE_SECONDS = 3600
+"""So many within so long cost nothing. Nodes that go faster than that are no place to train."""
 
 SHORT_LIFE_SECONDS = 60
 FREE_PAUSE_SECONDS = 10.0
@@ -77,12 +81,26 @@ def settle(work: Work, number: int, ending: Ending) -> None:
     """Counts the end of an attempt, and says what follows."""
     counted = work.attempts
     work.stop_clock()
+    recent, ending = _at_what_rate(work, ending)
+    last = Ended(
+        number=number,
+        reason=ending.reason.value,
+        message=ending.message[:1024],
+        log=work.seen.last_lines[-4096:],
+        time=work.now,
+    )
     failures = counted.failures + (0 if ending.free else 1)
     # Attempts that nobody saw end (a status restored from a backup) count as disruptions.
     disruptions = max(counted.disruptions + (1 if ending.free else 0), number - failures)
     work.update(
         attempts=counted.model_copy(
-            update={"current": number, "failures": failures, "disruptions": disruptions}
+            update={
+                "current": number,
+                "failures": failures,
+                "disruptions": disruptions,
+                "recent_disruptions": recent,
+                "last": last,
+            }
         )
     )
     work.set(ConditionType.ADMITTED, False, ending.reason, f"attempt {number}: {ending.message}")
@@ -101,6 +119,26 @@ def settle(work: Work, number: int, ending: Ending) -> None:
         work.event(ending.reason, message, warning=not ending.free)
         work.goes_on(Phase.QUEUED, ending.reason, message)
         work.again(0)
+
+
+def _at_what_rate(work: Work, ending: Ending) -> tuple[tuple[datetime, ...], Ending]:
+    """The latest disruptions with this one, and what it counts as among so many. What a person or a
+    queue does on purpose is none of them."""
+    recent = [
+        each
+        for each in work.attempts.recent_disruptions
+        if work.now - each < timedelta(seconds=RATE_SECONDS)
+    ]
+    if ending.reason is not Reason.DISRUPTED:
+        return tuple(recent), ending
+    recent = [*recent, work.now][-16:]
+    if len(recent) > FREE_DISRUPTIONS:
+        message = (
+            f"the {len(recent)}th disruption within an hour, of which {FREE_DISRUPTIONS} are free:"
+            f" {ending.message}"
+        )
+        ending = Ending(Outcome.FAILED, Reason.DISRUPTED, message)
+    return tuple(recent), ending
 
 
 def pause_left(work: Work) -> float:

@@ -5,13 +5,14 @@ from datetime import timedelta
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
 from finetune_operator.domain import progress, recipe_builder
-from finetune_operator.domain.endings import classify
+from finetune_operator.domain.endings import Ending, Outcome, classify
 from finetune_operator.domain.lifecycle import attempts
 from finetune_operator.domain.lifecycle.prepare import last_words
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.manifests.train import TRAIN
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Pod
+from finetune_operator.domain.stuck import stuck
 from finetune_operator.domain.waiting import explain
 from finetune_trainer import manifest
 from finetune_trainer.gates import failures
@@ -100,6 +101,7 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
         _give_turn_back(work, job)
     _free_lost_nodes(work, pods)
     _show_progress(work, job)
+    _end_what_hangs(work, job)
 
 
 def _has_started(pod: Pod) -> bool:
@@ -145,3 +147,12 @@ def _show_progress(work: Work, job: BatchJob) -> None:
         work.again(wait)
     else:
         work.update(progress=news)
+
+
+def _end_what_hangs(work: Work, job: BatchJob) -> None:
+    posted = work.seen.progress
+    if posted is None or posted.attempt != job.number or job.deleting:
+        return
+    if message := stuck(posted, work.seen.unchanged_seconds):
+        work.actions.append(job.delete())
+        attempts.settle(work, job.number, Ending(Outcome.FAILED, Reason.STUCK, message))

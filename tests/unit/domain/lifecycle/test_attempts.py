@@ -110,3 +110,35 @@ def test_the_recipe_is_made_again_as_it_was(model: str) -> None:
     edit(world, cleanupAfterSeconds=5)
     world.settle()
     assert world.objects["ConfigMap", "chat-recipe"]["data"] == before["data"]
+
+
+def test_disruptions_are_free_up_to_a_rate() -> None:
+    world = InMemory(job(restarts={"limit": 0}))
+    for _ in range(10):
+        pod = world.to_training()
+        world.evict(pod)
+        world.end(pod, 13)
+        world.settle()
+    attempts = world.job.status.attempts
+    assert attempts is not None
+    assert (attempts.failures, attempts.disruptions) == (0, 10)
+    pod = world.to_training()
+    world.evict(pod)
+    world.end(pod, 13)
+    world.settle()
+    assert phase(world) is Phase.FAILED
+    assert "the 11th disruption within an hour" in condition(world, ConditionType.FAILED)[2]
+
+
+def test_disruptions_of_an_hour_ago_are_forgotten() -> None:
+    world = InMemory(job(restarts={"limit": 0}))
+    for _ in range(15):
+        pod = world.to_training()
+        world.now += timedelta(minutes=10)
+        world.evict(pod)
+        world.end(pod, 13)
+        world.settle()
+    attempts = world.job.status.attempts
+    assert attempts is not None
+    assert (attempts.failures, attempts.disruptions) == (0, 15)
+    assert len(attempts.recent_disruptions) < 10

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_trainer.manifest import Progress, Stage
 from tests.unit.domain.in_memory import InMemory
-from tests.unit.domain.lifecycle.looks import condition, report
+from tests.unit.domain.lifecycle.looks import condition, report, train_jobs
 
 
 def test_progress_is_shown_but_not_too_often() -> None:
@@ -46,6 +46,28 @@ def test_no_time_is_promised_when_nothing_trains(code: int) -> None:
     shown = world.job.status.progress
     assert shown is not None
     assert (shown.steps, shown.remaining) == ("420/1800", None)
+
+
+def test_a_run_that_hangs_is_started_again_and_counted() -> None:
+    world = InMemory()
+    pod = world.to_training()
+    world.now += timedelta(seconds=11)
+    world.progress = report(420)
+    world.unchanged_seconds = 3600
+    world.reconcile()
+    assert condition(world, ConditionType.ADMITTED)[1] == Reason.STUCK
+    world.unchanged_seconds, world.progress = 0, None
+    world.settle()
+    assert train_jobs(world) == ["chat-train-1"], "the pod can still write"
+    world.end(pod, 137)
+    world.now += timedelta(seconds=600)
+    world.settle()
+    assert train_jobs(world) == ["chat-train-1", "chat-train-2"]
+    attempts = world.job.status.attempts
+    assert attempts is not None
+    assert (attempts.failures, attempts.disruptions) == (1, 0)
+    assert attempts.last is not None
+    assert attempts.last.message.startswith("no step since step 420, for 1h, where one took 4.3 s")
 
 
 @pytest.mark.parametrize("late", [report(1000, attempt=2), report(0, stage=Stage.LOADING)])
