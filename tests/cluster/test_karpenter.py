@@ -140,14 +140,13 @@ async def test_gpu_nodes_come_with_the_pods_and_go_after_them(
             )
 
         await until(left_alone, 60)
+        kept = {
+            trainer.attempt_of(pod)[1]: pod["metadata"].get("annotations", {}).get(DO_NOT_DISRUPT)
+            for pod in await the_world.children("pods")
+        }
+        assert kept == {"prepare": None, "train": "true"}
         script.may_end = True
         await succeeded(the_world, 90)
-        kept = {
-            trainer.attempt_of(pod)[1]
-            for pod in await the_world.children("pods")
-            if pod["metadata"].get("annotations", {}).get(DO_NOT_DISRUPT) == "true"
-        }
-        assert kept == {"train"}
         await no_node_is_left(the_karpenter, 90)
         assert len(the_karpenter.made) == 2
 

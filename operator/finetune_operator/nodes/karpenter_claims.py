@@ -6,6 +6,7 @@ minutes of another one. So all claims count of the NodePools that the job may us
 on at which its pod began to wait.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -27,6 +28,7 @@ REFUSED: dict[str, Reason] = {
 }
 """Reasons of the condition Launched in Karpenter's provider for Azure, which tries the next
 offering for the same claim (pkg/providers/instance/offerings/commonerrorhandlers.go)."""
+_PREFIX = re.compile(r"^NodeClaim \S+ event: (insufficient capacity, )?")
 _UNTOUCHED = "AwaitingReconciliation"
 _TOLD = 3
 """Refusals that are told, the newest ones."""
@@ -73,8 +75,8 @@ def _refused(
         key=last_seen,
         reverse=True,
     )
-    said = (f"{NO_CAPACITY}: {each.get('message', '').partition(' event: ')[2]}" for each in found)
-    return tuple(dict.fromkeys(said))[:_TOLD]
+    said = (_PREFIX.sub("", each.get("message", "")) for each in found)
+    return tuple(dict.fromkeys(f"{NO_CAPACITY}: {each}" for each in said))[:_TOLD]
 
 
 def _is_under_way(claim: JsonObject, since: datetime) -> bool:

@@ -22,7 +22,7 @@ def refusal(name: str, said: str, *, after: int = 10) -> Object:
     return {
         "metadata": {"creationTimestamp": moment(after)},
         "involvedObject": {"kind": "NodeClaim", "name": name},
-        "message": f"NodeClaim {name} event: {said}",
+        "message": f"NodeClaim {name} event: insufficient capacity, {said}",
         "lastTimestamp": moment(after),
     }
 
