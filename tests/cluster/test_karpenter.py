@@ -35,7 +35,7 @@ POLL_SECONDS = 0.2
 @pytest.fixture(scope="module")
 def program(cluster: dict[str, Any]) -> Iterator[Path]:
     """Karpenter's, of the version in dev/cluster/karpenter/go.mod; its CRDs are served, too."""
-    command = [DEVCLUSTER, "build", "karpenter"]
+    command = [str(DEVCLUSTER), "build", "karpenter"]
     built = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert built.returncode == 0, built.stderr
     folder, kube = Path(built.stdout.strip()), Kube("")

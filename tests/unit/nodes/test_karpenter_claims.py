@@ -27,7 +27,7 @@ def refusal(name: str, said: str, *, after: int = 10) -> Object:
     }
 
 
-def claim(name: str, *, after: int = 20, labels: Object | None = None, **step: str) -> Object:
+def claim(name: str, *, after: int = 20, labels: Object | None = None, **step: Any) -> Object:
     """With one condition, which is not True yet."""
     conditions = [{"status": "Unknown", **step}] if step else []
     return {
@@ -45,7 +45,11 @@ def test_a_claim_tells_its_next_step() -> None:
         "node.kubernetes.io/instance-type": "Standard_NC4as_T4_v3",
         "karpenter.sh/capacity-type": "spot",
     }
-    waiting = {"type": "Launched", "reason": "AwaitingReconciliation", "message": "awaiting"}
+    waiting: Object = {
+        "type": "Launched",
+        "reason": "AwaitingReconciliation",
+        "message": "awaiting",
+    }
     assert progress(["gpu"], SINCE, [claim("gpu-x7k2p", **waiting)], []) == (
         Reason.PROVISIONING,
         "NodeClaim gpu-x7k2p is being made",
@@ -76,7 +80,11 @@ def test_a_claim_tells_its_next_step() -> None:
     ],
 )
 def test_why_a_claim_is_not_launched(said: str, reason: Reason) -> None:
-    step = {"type": "Launched", "reason": said, "message": "the requested SKU is unavailable"}
+    step: Object = {
+        "type": "Launched",
+        "reason": said,
+        "message": "the requested SKU is unavailable",
+    }
     found = progress(["gpu"], SINCE, [claim("gpu-a", **step)], [])
     assert found == (
         reason,
