@@ -105,6 +105,29 @@ def promtool() -> Path:
     return folder / "promtool"
 
 
+def karpenter() -> Path:
+    """Build Karpenter with its KWOK cloud, if it is missing; return the folder that has it, and in
+    `crds` the CustomResourceDefinitions of its version.
+
+    A module of its own, because it needs no Kubernetes to be built anew; what both need is of the
+    same version, so that it is compiled once.
+    """
+    module, arguments = MODULE / "karpenter", ["build", *GO_FLAGS, "."]
+    sources = ["karpenter/go.mod", "karpenter/go.sum", "karpenter"]
+    folder = CACHE / "bin" / f"karpenter-{digest(sources, repr(arguments))}"
+    with built(folder) as unfinished:
+        if unfinished:
+            build("Karpenter", unfinished, arguments, module)
+            where = ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/karpenter"]
+            found = subprocess.run(where, cwd=module, capture_output=True, text=True, check=True)
+            crds = unfinished / "crds"
+            crds.mkdir(exist_ok=True)
+            for place in ("kwok/charts/crds", "kwok/apis/crds"):
+                for crd in Path(found.stdout.strip(), place).glob("*.yaml"):
+                    (crds / crd.name).write_bytes(crd.read_bytes())
+    return folder
+
+
 def driver() -> Path:
     """Build the driver, which is small, if it is missing; return its path."""
     folder = CACHE / "driver" / digest(["go.mod", "go.sum", "cmd/devcluster"])

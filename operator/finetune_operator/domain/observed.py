@@ -50,6 +50,7 @@ class Pod:
     index: int = 0
     """Completion index: the node rank in training."""
     phase: str = "Pending"
+    created: datetime | None = None
     node: str = ""
     deleted: datetime | None = None
     """When somebody asked for it to go; None unless it is being deleted."""
@@ -122,6 +123,8 @@ class Notice:
     """uid of the child."""
     reason: str
     message: str
+    source: str = ""
+    """Who says so, such as karpenter."""
 
 
 @dataclass(frozen=True, slots=True)

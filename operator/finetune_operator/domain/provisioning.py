@@ -6,6 +6,7 @@ So neither knows the other.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from finetune_operator.api.conditions import Reason
@@ -62,6 +63,8 @@ class NodeRequest:
     """False: whatever the job holds is to be given back; no pod of it runs any more."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """For charge-back: to be put on whatever costs."""
+    waiting_since: datetime | None = None
+    """Since when a pod that is to train has no node; None: no pod waits for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class Placement:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     requirements: tuple[Mapping[str, Any], ...] = ()
     """Terms for requiredDuringSchedulingIgnoredDuringExecution: {key, operator, values}."""
+    preferences: tuple[tuple[Mapping[str, Any], ...], ...] = ()
+    """Alternatives within the requirements, the best first; each has terms as they have."""
     tolerations: tuple[Mapping[str, Any], ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Of the pods."""

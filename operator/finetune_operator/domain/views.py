@@ -35,6 +35,7 @@ def view_pod(pod: JsonObject) -> Pod | None:
         number=number,
         index=int(annotations.get("batch.kubernetes.io/job-completion-index", 0)),
         phase=status.get("phase", "Pending"),
+        created=_time(metadata.get("creationTimestamp")),
         node=spec.get("nodeName", ""),
         deleted=_deleted(metadata),
         unschedulable=scheduled.get("message", "Unschedulable")
@@ -102,6 +103,7 @@ def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
             about=event.get("involvedObject", {}).get("uid", ""),
             reason=event.get("reason", ""),
             message=event.get("message", ""),
+            source=event.get("source", {}).get("component") or event.get("reportingComponent", ""),
         )
         for event in ordered
     )
@@ -130,7 +132,7 @@ def _deleted(metadata: JsonObject) -> datetime | None:
 
 
 def last_seen(event: JsonObject) -> str:
-    """When an event happened last, as the API server writes moments."""
+    """When an event was recorded last, as the API server writes moments."""
     series: dict[str, Any] = event.get("series") or {}
     times = (
         event.get("lastTimestamp"),

@@ -8,6 +8,7 @@ from finetune_operator.api.conditions import Reason
 from finetune_operator.api.troubleshooting import ADVICE
 from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod
 
+_KARPENTER_PREFIX = "Failed to schedule pod, "
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*":\s*')
 _MISSING_CLAIM = re.compile(r'persistentvolumeclaim "[^"]+" not found')
 
@@ -22,7 +23,7 @@ class Waiting:
 
 def _advised(reason: Reason, said: str) -> Waiting:
     """The words of the scheduler or the kubelet, which know no FineTuneJob, and what to do."""
-    return Waiting(reason, f"{said.rstrip('. ')}. {reason.remedy}")
+    return Waiting(reason, f"{said.rstrip('. ')}. {reason.remedy}".strip())
 
 
 def explain(seen: Observed, job: BatchJob) -> Waiting | None:
@@ -80,7 +81,20 @@ def _of_unscheduled(pod: Pod, seen: Observed) -> Waiting | None:
         return Waiting(Reason.VOLUME_MISSING, f"{missing.group()}: create it, or fix storageUri")
     if "PersistentVolumeClaim" in pod.unschedulable and seen.volume_claim is not None:
         return _of_claim(seen.volume_claim, seen.notices, pod)
-    return _advised(Reason.UNSCHEDULABLE, f"no node can take pod {pod.name}: {pod.unschedulable}")
+    if seen.provision.reason is not Reason.SCHEDULED:
+        provision = seen.provision
+        return _advised(provision.reason, f"pod {pod.name} has no node yet: {provision.message}")
+    # Who could make a node knows better why it does not than who only looks through those there.
+    said = next(
+        (
+            notice.message.removeprefix(_KARPENTER_PREFIX)
+            for notice in seen.notices
+            if (notice.about, notice.source) == (pod.uid, "karpenter")
+            and notice.reason == "FailedScheduling"
+        ),
+        pod.unschedulable,
+    )
+    return _advised(Reason.UNSCHEDULABLE, f"no node can take pod {pod.name}: {said}")
 
 
 def _of_claim(claim: Child, notices: Sequence[Notice], pod: Pod) -> Waiting:

@@ -18,11 +18,8 @@ from finetune_operator.domain import names
 from finetune_operator.domain.actions import Action, Apply, Delete, JsonObject
 from finetune_operator.domain.kinds import EVENT, NODE_CLAIM
 from finetune_operator.domain.provisioning import NodeRequest, Offer, Placement, Provision, Refusal
-from finetune_operator.nodes.provisioner import of_types, one_of
+from finetune_operator.nodes.provisioner import EVENTS_NAMESPACE, NO_CAPACITY, of_types, one_of
 
-EVENTS_NAMESPACE = "default"
-"""Where events about objects without a namespace are kept."""
-NO_CAPACITY = "InsufficientCapacityError"
 REFUSED_SECONDS = 3600.0
 """As long as the API server keeps an event by default: so the same one is not read again."""
 _TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}

@@ -13,6 +13,10 @@ from finetune_operator.domain.provisioning import NodeRequest, Provision
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 """Label of every node that a cloud has made."""
+EVENTS_NAMESPACE = "default"
+"""Where events about objects without a namespace are kept."""
+NO_CAPACITY = "InsufficientCapacityError"
+"""Reason of the event about a NodeClaim that cannot be fulfilled; the claim itself goes."""
 
 
 class Provisioner(Protocol):

@@ -15,6 +15,7 @@ from tests.cluster.simulation.api import MERGE, Api, Object
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 10.0
+AMOUNTS = {"cpu": "64", "memory": "256Gi", "pods": "500", "ephemeral-storage": "500Gi"}
 
 
 class End:
@@ -56,6 +57,7 @@ class SimulatedNode:
         self.on_delete = on_delete
         self.answers = True
         """False: the node is lost; neither heartbeat nor pods go on."""
+        self._amounts: Mapping[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -73,6 +75,11 @@ class SimulatedNode:
             "spec": {"taints": [{"key": "simulated", "value": self.group, "effect": "NoSchedule"}]},
         }
         await self.api.apply(f"/api/v1/nodes/{self.name}", node)
+        self._amounts = AMOUNTS
+        await self.join()
+
+    async def join(self) -> None:
+        """Plays the kubelet of a node that is registered already, with the amounts that it has."""
         await self._beat()
         self._tasks = [asyncio.create_task(self._heart()), asyncio.create_task(self._kubelet())]
 
@@ -98,7 +105,6 @@ class SimulatedNode:
                     await self._beat()
 
     async def _beat(self) -> None:
-        amounts = {"cpu": "64", "memory": "256Gi", "pods": "500", "ephemeral-storage": "500Gi"}
         ready = {
             "type": "Ready",
             "status": "True",
@@ -106,7 +112,8 @@ class SimulatedNode:
             "lastHeartbeatTime": _now(),
             "lastTransitionTime": _now(),
         }
-        status = {"status": {"capacity": amounts, "allocatable": amounts, "conditions": [ready]}}
+        amounts = {"capacity": self._amounts, "allocatable": self._amounts}
+        status = {"status": {**amounts, "conditions": [ready]}}
         path = f"/api/v1/nodes/{self.name}/status"
         await self.api.ask("PATCH", path, status, content_type=MERGE)
         lease = {

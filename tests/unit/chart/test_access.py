@@ -43,7 +43,8 @@ def test_who_gets_no_nodes_needs_no_permission_for_them(
     assert {resource for group, resource, _ in claims if group == "karpenter.sh"} == {"nodeclaims"}
     assert ("finetune.dev", "finetunejobs", "patch") in claims
     pools = granted(render({"provisioners": ["Karpenter"]}))
-    assert {resource for group, resource, _ in pools if group == "karpenter.sh"} == {"nodepools"}
+    assert ("karpenter.sh", "nodepools", "create") in pools
+    assert {verb for _, resource, verb in pools if resource == "nodeclaims"} == {"list"}
 
 
 def test_pods_can_be_deleted_but_not_made(objects: list[Object]) -> None:

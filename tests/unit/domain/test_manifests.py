@@ -147,6 +147,27 @@ def test_pods_go_where_their_nodes_are_and_where_the_user_wants_them() -> None:
     assert prepared["nodeSelector"] == {"pool": "gpu"}, "before there are any nodes"
 
 
+def test_what_is_preferred_weighs_the_more_the_earlier_it_is_named() -> None:
+    label = {"key": "disk", "operator": "In", "values": ["nvme"]}
+    theirs = {"weight": 5, "preference": {"matchExpressions": [label]}}
+    preferred = {"preferredDuringSchedulingIgnoredDuringExecution": [theirs]}
+    overlay = {"affinity": {"nodeAffinity": preferred}}
+    made = blueprint({**SMALL, "compute": {"device": "CPU", "podTemplate": overlay}})
+    large, small = (
+        {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": [name]}
+        for name in ("large", "small")
+    )
+    placement = Placement(requirements=(large,), preferences=((large,), (small,)))
+    spec = train_job(replace(made, placement=placement), 1)["spec"]["template"]["spec"]
+    of_nodes = spec["affinity"]["nodeAffinity"]
+    assert of_nodes["preferredDuringSchedulingIgnoredDuringExecution"] == [
+        theirs,
+        {"weight": 100, "preference": {"matchExpressions": [large]}},
+        {"weight": 99, "preference": {"matchExpressions": [small]}},
+    ]
+    assert "requiredDuringSchedulingIgnoredDuringExecution" in of_nodes
+
+
 def pods(spec: Object) -> Iterator[Object]:
     for each in objects(spec):
         if each["kind"] == "Job":

@@ -9,6 +9,7 @@ import pytest
 from finetune_operator.api.conditions import Reason
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod
+from finetune_operator.domain.provisioning import Provision
 from finetune_operator.domain.waiting import explain
 
 JOB = BatchJob("n", "chat-train-1", "uid-job", Role.TRAIN, 1)
@@ -28,6 +29,30 @@ CASES = {
         Observed(pods=(pod(unschedulable="0/3 nodes are available: 3 Insufficient cpu."),)),
         Reason.UNSCHEDULABLE,
         "3 Insufficient cpu",
+    ),
+    "Karpenter knows better than the scheduler": (
+        Observed(
+            pods=(pod(unschedulable="0/3 nodes are available: 3 Insufficient cpu."),),
+            notices=(
+                Notice("uid-pod", "FailedScheduling", "0/3 nodes", "default-scheduler"),
+                Notice(
+                    "uid-pod",
+                    "FailedScheduling",
+                    "Failed to schedule pod, key topology.kubernetes.io/zone In [mars] not in [b]",
+                    "karpenter",
+                ),
+            ),
+        ),
+        Reason.UNSCHEDULABLE,
+        "no node can take pod p: key topology.kubernetes.io/zone In [mars] not in [b]. Lower",
+    ),
+    "its node is being made": (
+        Observed(
+            pods=(pod(unschedulable="0/3 nodes are available: 3 Insufficient cpu."),),
+            provision=Provision(True, False, Reason.PROVISIONING, "NodeClaim a is being made"),
+        ),
+        Reason.PROVISIONING,
+        "pod p has no node yet: NodeClaim a is being made.",
     ),
     "a source's claim is missing": (
         Observed(pods=(pod(unschedulable='persistentvolumeclaim "data" not found'),)),

@@ -8,6 +8,7 @@ from typing import Any
 from finetune_operator.api.conditions import Reason
 from finetune_operator.api.provisioner import Karpenter, OwnNodePools
 from finetune_operator.domain.actions import Apply, Delete
+from finetune_operator.domain.provisioning import Offer
 from finetune_operator.nodes import karpenter
 from finetune_operator.nodes.provisioner import one_of
 from tests.unit.golden import assert_golden
@@ -34,6 +35,27 @@ def test_pods_say_what_they_need_and_are_left_alone() -> None:
     assert made.annotations == {"karpenter.sh/do-not-disrupt": "true"}
 
 
+def test_the_order_of_preference_is_kept() -> None:
+    """Karpenter alone takes the cheapest; the last offer is what is left without preferences."""
+    made = karpenter.placement(Karpenter(), request(offers=(LARGE_SPOT, LARGE, SMALL)))
+    assert made.preferences == (
+        (
+            one_of("node.kubernetes.io/instance-type", [LARGE.instance_type]),
+            one_of("karpenter.sh/capacity-type", ["spot"]),
+        ),
+        (
+            one_of("node.kubernetes.io/instance-type", [LARGE.instance_type]),
+            one_of("karpenter.sh/capacity-type", ["on-demand"]),
+        ),
+    )
+    found = karpenter.own(OWN, request(offers=(LARGE_SPOT, LARGE)), live())
+    assert len(found.placement.preferences) == 1
+    anything = (Offer("", spot=True), Offer("", spot=False))
+    made = karpenter.placement(Karpenter(), request(offers=anything))
+    assert made.preferences == ((one_of("karpenter.sh/capacity-type", ["spot"]),),)
+    assert karpenter.placement(Karpenter(), request(offers=(LARGE,))).preferences == ()
+
+
 def test_a_pool_of_its_own_is_for_one_job() -> None:
     found = karpenter.own(OWN, request(offers=(LARGE_SPOT, LARGE)), None)
     assert (found.ready, found.held, found.reason) == (False, False, Reason.PROVISIONING)
@@ -49,6 +71,16 @@ def test_a_pool_that_is_there_is_waited_for_no_longer() -> None:
     assert pool == karpenter.pool_name(request())
     [toleration] = found.placement.tolerations
     assert toleration["key"] == "finetune.dev/job-uid"
+
+
+def test_what_is_wrong_with_a_pool_is_told_before_any_pod_waits_for_it() -> None:
+    conditions = [
+        {"type": "NodeClassReady", "status": "False", "message": "NodeClass not found on cluster"},
+        {"type": "Ready", "status": "False", "message": "NodeClassReady=False"},
+    ]
+    found = karpenter.own(OWN, request(), live() | {"status": {"conditions": conditions}})
+    assert (found.ready, found.held, found.reason) == (False, True, Reason.PROVISIONING)
+    assert found.message.endswith("is not ready: NodeClassReady: NodeClass not found on cluster")
 
 
 def test_a_pool_is_removed_when_nothing_is_left_to_train() -> None:

@@ -40,7 +40,17 @@ def node_request(job: FineTuneJob, pods: Sequence[Pod], now: datetime) -> NodeRe
             "finetune.dev/namespace": job.metadata.namespace,
             "finetune.dev/job": job.metadata.name,
         },
+        waiting_since=_waiting_since(pods),
     )
+
+
+def _waiting_since(pods: Sequence[Pod]) -> datetime | None:
+    waiting = (
+        pod.created
+        for pod in pods
+        if pod.role is Role.TRAIN and pod.unschedulable and not pod.node and pod.deleted is None
+    )
+    return min((each for each in waiting if each is not None), default=None)
 
 
 def _wanted(job: FineTuneJob, pods: Sequence[Pod]) -> bool:

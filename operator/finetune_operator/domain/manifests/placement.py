@@ -4,6 +4,8 @@ from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.provisioning import Placement
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+_HIGHEST_WEIGHT = 100
 
 
 def placed(pod: JsonObject, placement: Placement) -> None:
@@ -24,3 +26,15 @@ def placed(pod: JsonObject, placement: Placement) -> None:
         ]
         required = {"nodeSelectorTerms": both}
         pod["affinity"] = {**affinity, "nodeAffinity": {**of_nodes, _REQUIRED: required}}
+    if placement.preferences:
+        affinity = pod.get("affinity", {})
+        of_nodes = affinity.get("nodeAffinity", {})
+        preferred = [
+            {
+                "weight": _HIGHEST_WEIGHT - index,
+                "preference": {"matchExpressions": [dict(each) for each in terms]},
+            }
+            for index, terms in enumerate(placement.preferences)
+        ]
+        both = [*of_nodes.get(_PREFERRED, ()), *preferred]
+        pod["affinity"] = {**affinity, "nodeAffinity": {**of_nodes, _PREFERRED: both}}

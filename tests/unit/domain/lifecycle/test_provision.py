@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Nodes, Phase
-from finetune_operator.domain.names import NODES_FINALIZER
+from finetune_operator.domain.lifecycle.provision import node_request
+from finetune_operator.domain.names import NODES_FINALIZER, Role
+from finetune_operator.domain.observed import Pod
 from tests.unit.domain.in_memory import CLAIMING, InMemory, job
 from tests.unit.domain.lifecycle.looks import condition, edit, phase, train_jobs
 
@@ -64,6 +67,20 @@ def test_the_attempt_waits_for_its_nodes() -> None:
     assert {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"} in spec[
         "tolerations"
     ]
+
+
+def test_the_provisioner_hears_since_when_a_pod_waits_for_a_node() -> None:
+    world = prepared()
+    first = Pod("team", "a", "uid-a", Role.TRAIN, 1, unschedulable="none", created=world.now)
+    later = replace(first, created=world.now + timedelta(seconds=5))
+    placed = replace(first, node="first", unschedulable="", created=None)
+    for pods, since in (
+        ([later, first], world.now),
+        ([replace(first, role=Role.PREPARE)], None),
+        ([replace(first, deleted=world.now)], None),
+        ([placed], None),
+    ):
+        assert node_request(world.job, pods, world.now).waiting_since == since
 
 
 def test_the_next_type_is_asked_for_where_one_has_no_capacity() -> None:
