@@ -102,6 +102,10 @@ demo: ## Train, publish and ask a small model; ends with what to type next
 programs: packages ## Build the cluster's programs, where they are not built yet
 	@$(DEVCLUSTER) build >/dev/null
 
+.PHONY: kueue
+kueue: packages ## Build Kueue, which only tests start, where it is not built yet
+	@$(DEVCLUSTER) build kueue >/dev/null
+
 .PHONY: layers
 layers: packages venv ## Build the images that changed, for a cluster that is yet to come
 	@$(PYTHON) dev/cluster/images --build-only
@@ -162,7 +166,7 @@ bench-exports: venv ## Compare every export of SmolLM2 with PyTorch on 50 prompt
 	$(PYTHON) -m bench.exports --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: test-cluster
-test-cluster: images ## Run the tests on a real cluster, first those that bear others beside them
+test-cluster: images $(if $(filter dev,$(CLUSTER)),kueue) ## Run the tests on a real cluster, first those that bear others beside them
 	@# pytest ends with 5 where PYTEST_ARGUMENTS choose none of a kind.
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "not exclusive" \
 		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGUMENTS) || test $$? = 5

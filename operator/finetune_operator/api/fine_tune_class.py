@@ -21,6 +21,9 @@ RegistryPattern = Annotated[
 ]
 
 
+RunningJobs = Annotated[int, Field(ge=1, le=100_000)]
+
+
 class Images(ApiModel):
     """Images of the pods that the operator makes."""
 
@@ -53,6 +56,11 @@ class Allowed(ApiModel):
     any characters. Empty: any."""
     max_nodes: Annotated[int, Field(ge=1, le=64)] | None = None
     """Highest compute.nodes. Absent: 64."""
+    max_running_jobs: RunningJobs | None = None
+    """Jobs of the class that may train at a time; the others wait in a fair order. A job keeps its
+    place from its first attempt until it is trained, suspended or over. Absent: any number."""
+    max_running_jobs_per_namespace: RunningJobs | None = None
+    """The same for the jobs of one namespace. Absent: any number."""
 
 
 class FineTuneClassSpec(ApiModel):

@@ -171,6 +171,8 @@ class FineTuneJobStatus(ApiModel):
     """What names stood for."""
     plan: Plan | None = None
     """How it is carried out."""
+    place: Text | None = None
+    """Place in the line while it waits for its turn, such as 2/5; beyond 20 in round numbers."""
     progress: Progress | None = None
     """How far it is."""
     attempts: Attempts | None = None

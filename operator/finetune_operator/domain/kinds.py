@@ -46,6 +46,8 @@ BATCH_JOB = Kind("batch/v1", "Job", "jobs")
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
 POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+PRIORITY_CLASS = Kind("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", namespaced=False)
+KUEUE_WORKLOAD = Kind("kueue.x-k8s.io/v1beta2", "Workload", "workloads")
 KAITO_WORKSPACE = Kind("kaito.sh/v1beta1", "Workspace", "workspaces")
 
 BY_MANIFEST = {
@@ -66,6 +68,8 @@ BY_MANIFEST = {
         DEPLOYMENT,
         REPLICA_SET,
         POD_DISRUPTION_BUDGET,
+        PRIORITY_CLASS,
+        KUEUE_WORKLOAD,
         KAITO_WORKSPACE,
     )
 }

@@ -17,6 +17,12 @@ ATTEMPT = "finetune.dev/attempt"
 PASSED_ON = "kueue.x-k8s.io/"
 """Prefix of the labels that children inherit; any other would make GitOps tools adopt them."""
 
+QUEUE = f"{PASSED_ON}queue-name"
+"""Label: the LocalQueue of Kueue's that admits the job's Jobs."""
+
+QUEUED_JOB = f"{PASSED_ON}job-uid"
+"""Label of Kueue's Workloads: uid of the Job."""
+
 WORKSPACE_PATH = "/workspace"
 RECIPE_FILE = "recipe.json"
 RECIPE_PATH = "/etc/finetune"

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
 
 from pydantic import ValidationError
 
-from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.fine_tune_job import MANAGED_HERE, FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.cluster.errors import ForbiddenError, RefusedError
 from finetune_operator.domain import names
@@ -21,8 +20,10 @@ from finetune_operator.domain.kinds import (
     VOLUME_CLAIM,
 )
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, refused
+from finetune_operator.domain.observed import Observed
 from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
+from finetune_operator.runtime.line import LineBook, takes_turns
 from finetune_operator.runtime.metrics import PhaseBoard
 from finetune_operator.runtime.observe import observe
 from finetune_operator.runtime.progress_book import ProgressBook
@@ -54,8 +55,9 @@ class FineTuneJobReconciler:
         self._client = tools.client
         self._progress = progress
         self._board = PhaseBoard()
+        self._line = LineBook(tools.client)
         self._turn = asyncio.Lock()
-        """Held by a job of several nodes from looking at the line to joining it."""
+        """Held by a job that takes turns, from looking at the line to joining those that run."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings one job as far as it can come now; see runtime.controller.Reconcile."""
@@ -72,8 +74,10 @@ class FineTuneJobReconciler:
             return None
         if job.metadata.deletion_timestamp is not None:
             return None
-        async with self._turn_of(job):
-            decision = await self._act(key, job)
+        if job.spec.managed_by not in MANAGED_HERE:
+            self._board.saw(key, None)
+            return None
+        decision = await self._act(key, job)
         if decision is None:
             return None
         status = decision.status.to_dict()
@@ -85,18 +89,27 @@ class FineTuneJobReconciler:
             self._progress.forget(key)
         return decision.requeue_after
 
-    def _turn_of(self, job: FineTuneJob) -> AbstractAsyncContextManager[None]:
-        return self._turn if job.spec.compute.nodes > 1 else nullcontext()
-
     async def _act(self, key: Key, job: FineTuneJob) -> Decision | None:
         """Looks, decides and acts. None when the namespace is on its way out."""
-        seen = await observe(self._client, job, self._progress.get(key))
         around = Surroundings(
             now=self._tools.now(),
             progress_url=self._tools.settings.progress_url,
             progress_seconds=self._progress.seconds_between_writes,
         )
+        seen = await observe(self._client, job, self._progress.get(key), self._line)
         decision = decide(job, seen, around)
+        if not decision.starts_attempt or not takes_turns(job, seen.finetune_class):
+            return await self._carry_out(job, seen, around, decision)
+        async with self._turn:
+            # It is this job's turn, by what was seen last; so may others have thought.
+            seen = await observe(
+                self._client, job, self._progress.get(key), self._line, line_anew=True
+            )
+            return await self._carry_out(job, seen, around, decide(job, seen, around))
+
+    async def _carry_out(
+        self, job: FineTuneJob, seen: Observed, around: Surroundings, decision: Decision
+    ) -> Decision | None:
         try:
             for action in decision.actions:
                 await carry_out(self._client, action)

@@ -10,11 +10,13 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import NotFoundError
 from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import JsonObject
+from finetune_operator.domain.entrants import is_whole
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     CONFIG_MAP,
     EVENT,
     FINE_TUNE_CLASS,
+    KUEUE_WORKLOAD,
     POD,
     SERVICE,
     VOLUME_CLAIM,
@@ -29,31 +31,43 @@ from finetune_operator.domain.views import (
     view_child,
     view_notices,
     view_pod,
+    view_workload,
     was_of_a_job,
 )
 from finetune_operator.nodes import existing
 from finetune_operator.publishing import PUBLISHERS
-from finetune_operator.runtime.line import look_at_line
+from finetune_operator.runtime.line import LineBook, takes_turns
 from finetune_trainer.manifest import Progress
 
 EXPLAINED_PODS = 3
 """Waiting pods whose events are read; the others wait for the same."""
 
 
-async def observe(client: Client, job: FineTuneJob, progress: Progress | None) -> Observed:
+async def observe(
+    client: Client,
+    job: FineTuneJob,
+    progress: Progress | None,
+    line_book: LineBook,
+    *,
+    line_anew: bool = False,
+) -> Observed:
     """What decide() has to see of this job now.
+
+    Args:
+        line_anew: the line, too, is looked at now and not as it was seen a few seconds ago.
 
     Raises:
         ApiError: something could not be read; a decision on half the facts would be wrong.
     """
     namespace, name = job.metadata.namespace, job.metadata.name
     selector = f"{names.JOB}={name}"
-    children, batch_jobs, pods, its_class = await asyncio.gather(
+    children, batch_jobs, pods, found_class = await asyncio.gather(
         _children(client, job),
         client.list_objects(BATCH_JOB, namespace, labels=selector),
         client.list_objects(POD, namespace, labels=selector),
         client.get(FINE_TUNE_CLASS, None, job.spec.class_name),
     )
+    its_class = FineTuneClass.from_stored(found_class) if found_class else None
     recipe, claim, service = (_own(child, job) for child in children)
     strangers = [child for child in children if child and not belongs_to(child, job.metadata.uid)]
     strangers += [each for each in [*batch_jobs, *pods] if not _is_of(each, job)]
@@ -63,20 +77,21 @@ async def observe(client: Client, job: FineTuneJob, progress: Progress | None) -
     own_pods = tuple(view for view in views_of_pods if view is not None)
     undecided = not conditions.is_true(job.status.conditions, ConditionType.STARTED)
     claim_wanted = job.spec.checkpoint.volume_claim
-    notices, lost, line, publication = await asyncio.gather(
+    notices, held, lost, line, publication = await asyncio.gather(
         _notices(client, namespace, own_jobs, own_pods, claim),
+        _queues(client, namespace, own_jobs),
         _lost_nodes(client, own_pods),
-        _line(client, job, own_jobs, own_pods),
+        _line(line_book, job, its_class, own_jobs, own_pods, anew=line_anew),
         _publication(client, job),
     )
     return Observed(
-        finetune_class=FineTuneClass.from_stored(its_class) if its_class else None,
+        finetune_class=its_class,
         recipe=recipe,
         volume_claim=claim,
         service=service,
         batch_jobs=own_jobs,
         pods=own_pods,
-        notices=notices,
+        notices=(*notices, *held),
         lost_nodes=lost,
         has_gpu_nodes=undecided
         and job.spec.compute.device.value == "Auto"
@@ -161,23 +176,51 @@ async def _lost_nodes(client: Client, pods: tuple[Pod, ...]) -> frozenset[str]:
     return frozenset(node for node, is_lost in zip(suspects, lost, strict=True) if is_lost)
 
 
+async def _queues(
+    client: Client, namespace: str, batch_jobs: tuple[BatchJob, ...]
+) -> tuple[Notice, ...]:
+    """What Kueue says of the Jobs that it holds."""
+
+    async def read(job: BatchJob) -> list[JsonObject]:
+        try:
+            labels = f"{names.QUEUED_JOB}={job.uid}"
+            return await client.list_objects(KUEUE_WORKLOAD, namespace, labels=labels)
+        except NotFoundError:
+            return []  # another queue than Kueue, or none: somebody has suspended the Job
+
+    found = await asyncio.gather(*(read(job) for job in batch_jobs if job.suspended))
+    views = (view_workload(each) for workloads in found for each in workloads)
+    return tuple(view for view in views if view is not None)
+
+
 async def _line(
-    client: Client, job: FineTuneJob, batch_jobs: tuple[BatchJob, ...], pods: tuple[Pod, ...]
+    line_book: LineBook,
+    job: FineTuneJob,
+    its_class: FineTuneClass | None,
+    batch_jobs: tuple[BatchJob, ...],
+    pods: tuple[Pod, ...],
+    *,
+    anew: bool,
 ) -> Line:
-    """Read while a job of several nodes waits to start, or for the last of its nodes."""
+    """Read while a job that takes turns waits to start, or for the last of its nodes."""
     status = job.status
     prepared = status.resolved is not None and status.resolved.dataset_digest is not None
-    trained = conditions.is_true(status.conditions, ConditionType.TRAINED)
-    if job.spec.compute.nodes == 1 or not prepared or trained:
+    done = any(
+        conditions.is_true(status.conditions, kind)
+        for kind in (ConditionType.TRAINED, ConditionType.FAILED)
+    )
+    if not prepared or done or job.spec.suspend or not takes_turns(job, its_class):
         return Line()
     running = [each for each in batch_jobs if each.role is Role.TRAIN and not each.over]
+    if not running:
+        return await line_book.line_of(job, anew=anew, wants_to_start=True)
     placed = [pod for pod in pods if pod.role is Role.TRAIN and pod.node]
-    if running and all(
+    if not is_whole(job.spec.compute.nodes, job.metadata.labels) or all(
         len([pod for pod in placed if pod.number == each.number]) == each.parallelism
         for each in running
     ):
         return Line()
-    return await look_at_line(client, job)
+    return await line_book.line_of(job, anew=anew, wants_to_start=False)
 
 
 async def _publication(client: Client, job: FineTuneJob) -> Publication | None:

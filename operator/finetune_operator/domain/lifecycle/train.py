@@ -7,6 +7,7 @@ from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
 from finetune_operator.domain import progress, recipe_builder
 from finetune_operator.domain.endings import classify
 from finetune_operator.domain.lifecycle import attempts
+from finetune_operator.domain.lifecycle.held import is_held
 from finetune_operator.domain.lifecycle.prepare import last_words
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.manifests.train import TRAIN
@@ -31,7 +32,6 @@ def train(work: Work) -> bool:
         return False
     if number > work.attempts.current:
         work.update(attempts=work.attempts.model_copy(update={"current": number}))
-        work.set(ConditionType.ADMITTED, True, Reason.ADMITTED)
     job = attempts.job_of(work, number)
     if job is not None and job.complete:
         record_trained(work, number)
@@ -83,6 +83,8 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     all_placed = len(placed) == job.parallelism
     started = [pod for pod in pods if _has_started(pod)]
     found = explain(work.seen, job)
+    if not is_held(work, job) and work.set(ConditionType.ADMITTED, True, Reason.ADMITTED):
+        work.event(Reason.ADMITTED, f"attempt {job.number} starts")
     if all_placed:
         work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
     elif found is not None:
@@ -111,9 +113,9 @@ def _has_started(pod: Pod) -> bool:
 
 
 def _give_turn_back(work: Work, job: BatchJob) -> None:
-    """Half a job holds nodes that another could use; whoever waits for longest goes first."""
-    waiting = work.seen.line.waiting
-    if job.parallelism == 1 or not waiting or job.created is None:
+    """Half a job holds nodes that another could use; whoever is next in the line goes first."""
+    following = work.seen.line.next_whole
+    if not following or job.created is None:
         return
     kept = min(TURN_KEPT_SECONDS * 2 ** min(job.number - 1, 10), TURN_KEPT_AT_MOST_SECONDS)
     if work.now >= job.created + timedelta(seconds=kept):
@@ -121,7 +123,7 @@ def _give_turn_back(work: Work, job: BatchJob) -> None:
         work.event(
             Reason.WAITING_FOR_TURN,
             f"attempt {job.number} did not get all of its nodes within {kept} s and"
-            f" gives its turn to {waiting[0]}",
+            f" gives its turn to {following}",
         )
 
 
