@@ -150,7 +150,8 @@ class Observed:
     """Bytes of the smallest GPU of the cluster; None where that is not known."""
     storage_is_shared: bool | None = None
     """Whether several nodes can mount the volume; None where that is not known."""
-    line: Line = Line()
+    line: Line | None = Line()
+    """None: not looked at, since it was not known yet that the job would want to start."""
     progress: Progress | None = None
     """The last that was posted since the operator started."""
     leaving: tuple[str, ...] = ()

@@ -93,8 +93,9 @@ class LineBook:
     async def _look(self, seconds: float) -> _Look:
         async with self._looking:
             if self._last is None or self._clock() - self._at >= seconds:
-                self._at = self._clock()
+                began = self._clock()
                 self._last = await _look(self._client)
+                self._at = began
             return self._last
 
 

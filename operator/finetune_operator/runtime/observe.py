@@ -201,7 +201,7 @@ async def _line(
     pods: tuple[Pod, ...],
     *,
     anew: bool,
-) -> Line:
+) -> Line | None:
     """Read while a job that takes turns waits to start, or for the last of its nodes."""
     status = job.status
     prepared = status.resolved is not None and status.resolved.dataset_digest is not None
@@ -209,8 +209,10 @@ async def _line(
         conditions.is_true(status.conditions, kind)
         for kind in (ConditionType.TRAINED, ConditionType.FAILED)
     )
-    if not prepared or done or job.spec.suspend or not takes_turns(job, its_class):
+    if done or job.spec.suspend or not takes_turns(job, its_class):
         return Line()
+    if not prepared:
+        return None  # nobody sees a job in the line before its status says that it is ready
     running = [each for each in batch_jobs if each.role is Role.TRAIN and not each.over]
     if not running:
         return await line_book.line_of(job, anew=anew, wants_to_start=True)

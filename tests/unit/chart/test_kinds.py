@@ -45,7 +45,12 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
     values = {
         "images": {"vllm": vllm},
         "class": {
-            "allowed": {"registries": ["*.azurecr.io"], "maxNodes": 4},
+            "allowed": {
+                "registries": ["*.azurecr.io"],
+                "maxNodes": 4,
+                "maxRunningJobs": 100_000,
+                "maxRunningJobsPerNamespace": 2,
+            },
             "insecureRegistries": ["registry.local:5000"],
         },
     }
@@ -54,6 +59,8 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
     assert spec.images.vllm == vllm
     assert spec.allowed.registries == ("*.azurecr.io",)
     assert spec.allowed.max_nodes == 4
+    assert spec.allowed.max_running_jobs == 100_000
+    assert spec.allowed.max_running_jobs_per_namespace == 2
     assert spec.insecure_registries == ("registry.local:5000",)
 
 

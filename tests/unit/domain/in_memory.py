@@ -41,7 +41,7 @@ class InMemory:
         self.finetune_class: FineTuneClass | None = CLASS
         self.objects: dict[tuple[str, str], Object] = {}
         self.created: list[tuple[str, str]] = []
-        self.line = Line()
+        self.line: Line | None = Line()
         self.queued = False
         """Whether a queue suspends every Job that is made, as Kueue does."""
         self.progress: Progress | None = None

@@ -28,6 +28,11 @@ def admit(work: Work) -> bool:
     if pause > 0:
         work.again(pause)
         return False
+    if work.seen.line is None:
+        # It has only now become ready; the next call will have looked.
+        work.goes_on(Phase.QUEUED, Reason.PENDING)
+        work.again(0)
+        return False
     turn = work.seen.line.turn
     if turn.hold is not None:
         _wait(work, turn, _why(work, turn))

@@ -44,11 +44,12 @@ class RetriedJob:
             self.start(work, 1)
             return None
         newest = jobs[-1]
+        phase = Phase.QUEUED if is_held(work, newest) else self.phase
         work.actions += [job.delete() for job in jobs[:-1] if not job.deleting]
         if newest.complete:
             return newest
         if newest.failure is None:
-            self._wait(work, newest)
+            self._wait(work, newest, phase)
             return None
         pods = work.seen.pods_of(self.role, newest.number)
         if pods_gone(pods):
@@ -63,10 +64,9 @@ class RetriedJob:
         work.goes_on(self.phase, self.reason)
         work.again(WATCHED_SECONDS)
 
-    def _wait(self, work: Work, job: BatchJob) -> None:
+    def _wait(self, work: Work, job: BatchJob, phase: Phase) -> None:
         found = explain(work.seen, job)
         reason = found.reason if found else self.reason
-        phase = Phase.QUEUED if is_held(work, job) else self.phase
         work.goes_on(phase, reason, found.message if found else "")
         work.again(WATCHED_SECONDS)
 

@@ -33,6 +33,7 @@ def train(work: Work) -> bool:
     if number > work.attempts.current:
         work.update(attempts=work.attempts.model_copy(update={"current": number}))
     job = attempts.job_of(work, number)
+    held = job is not None and is_held(work, job)
     if job is not None and job.complete:
         record_trained(work, number)
         return True
@@ -41,6 +42,8 @@ def train(work: Work) -> bool:
         if attempts.clear(work, pods, f"attempt {number} has ended"):
             attempts.settle(work, number, classify(job, pods))
         return False
+    if not held and work.set(ConditionType.ADMITTED, True, Reason.ADMITTED):
+        work.event(Reason.ADMITTED, f"attempt {number} starts")
     _watch(work, job, pods)
     return False
 
@@ -83,8 +86,6 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     all_placed = len(placed) == job.parallelism
     started = [pod for pod in pods if _has_started(pod)]
     found = explain(work.seen, job)
-    if not is_held(work, job) and work.set(ConditionType.ADMITTED, True, Reason.ADMITTED):
-        work.event(Reason.ADMITTED, f"attempt {job.number} starts")
     if all_placed:
         work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
     elif found is not None:
@@ -114,7 +115,7 @@ def _has_started(pod: Pod) -> bool:
 
 def _give_turn_back(work: Work, job: BatchJob) -> None:
     """Half a job holds nodes that another could use; whoever is next in the line goes first."""
-    following = work.seen.line.next_whole
+    following = work.seen.line.next_whole if work.seen.line else ""
     if not following or job.created is None:
         return
     kept = min(TURN_KEPT_SECONDS * 2 ** min(job.number - 1, 10), TURN_KEPT_AT_MOST_SECONDS)

@@ -60,6 +60,21 @@ def test_a_limit_of_the_class_holds_a_job_before_training(turn: Turn, said: str)
     assert train_jobs(world) == []
 
 
+def test_no_attempt_starts_before_somebody_has_looked_whose_turn_it_is() -> None:
+    world = InMemory()
+    world.line = None
+    world.settle()
+    world.make_pods()
+    [pod] = world.pods()
+    world.run(pod)
+    world.end(pod)
+    assert world.reconcile().requeue_after == 0
+    assert train_jobs(world) == []
+    world.line = Line()
+    world.settle()
+    assert train_jobs(world) == ["chat-train-1"]
+
+
 def test_far_back_in_the_line_a_job_looks_less_often() -> None:
     asked: list[float | None] = []
     for place in (1, 12, 1000):

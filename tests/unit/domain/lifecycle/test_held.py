@@ -108,6 +108,14 @@ def test_a_job_that_is_preempted_before_its_pod_starts_goes_on_as_the_same_attem
     assert train_jobs(world) == ["chat-train-1"]
 
 
+def test_a_job_that_was_admitted_and_has_ended_unseen_is_not_said_to_be_held(
+    world: InMemory,
+) -> None:
+    world.finish_well()
+    assert phase(world) is Phase.SUCCEEDED
+    assert condition(world, ConditionType.ADMITTED)[:2] == ("True", Reason.ADMITTED)
+
+
 @pytest.mark.parametrize("code", [1, 137, 143])
 def test_however_a_preempted_pod_ends_it_is_no_failure(world: InMemory, code: int) -> None:
     pod = to_training(world)
