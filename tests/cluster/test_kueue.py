@@ -68,7 +68,7 @@ async def test_two_jobs_with_quota_for_one_and_the_higher_priority_preempts(
             done.append(await asyncio.to_thread(kube.wait_for_job, "patient", deadline=90))
             assert [each["status"]["attempts"]["failures"] for each in done] == [0, 0]
             events = {each["reason"] for each in kube.items("events")}
-            assert "Preempted" in events, "Kueue says so itself"
+            assert "PreemptedWorkload" in events, "Kueue says so itself"
 
 
 async def test_a_job_that_another_controller_manages_is_left_alone(kube: Kube) -> None:

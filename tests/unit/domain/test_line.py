@@ -40,8 +40,8 @@ def names(order: list[Entrant]) -> list[str]:
 
 def test_of_one_namespace_the_one_that_has_waited_for_longest_goes_first() -> None:
     just_come = replace(entrant("new"), since=None)
-    order = fair_order([just_come, entrant("b", since=9), entrant("a", since=5)], {})
-    assert names(order) == ["a", "b", "new"]
+    order = fair_order([just_come, entrant("a", since=9), entrant("b", since=5)], {})
+    assert names(order) == ["b", "a", "new"]
 
 
 def test_namespaces_take_turns_by_who_runs_fewest() -> None:
@@ -89,6 +89,14 @@ def test_jobs_of_several_nodes_start_one_at_a_time_and_the_next_is_named() -> No
     starting = replace(whole[0], standing=Standing.STARTS)
     found = turns([starting, *whole[1:]], {})
     assert found["red", "c"] == Turn(Hold.START, 2, 2, by="red/a")
+
+
+def test_whom_a_limit_holds_does_not_stand_in_the_line_for_starting() -> None:
+    limits = {"default": Limits(running=1)}
+    held = entrant("held", whole=True)
+    other = entrant("other", class_name="large", whole=True, since=9)
+    found = turns([entrant("runs", standing=Standing.RUNS), held, other], limits)
+    assert found == {held.key: Turn(Hold.CLASS, 1, 1, limit=1), other.key: MAY_START}
 
 
 def test_between_two_attempts_a_job_keeps_its_place() -> None:
