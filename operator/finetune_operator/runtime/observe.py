@@ -151,7 +151,7 @@ async def _notices(
     about: list[str] = []
     for job in batch_jobs:
         own = [pod for pod in pods if (pod.role, pod.number) == (job.role, job.number)]
-        if not job.over and len(own) < job.parallelism:
+        if not job.over and not job.suspended and len(own) < job.parallelism:
             about.append(job.uid)
     waiting = [pod for pod in pods if pod.phase == "Pending" and pod.deleted is None]
     about += [pod.uid for pod in waiting[:EXPLAINED_PODS]]

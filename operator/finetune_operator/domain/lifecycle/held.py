@@ -4,10 +4,20 @@ It owns the Job's spec.suspend from the moment the Job is made: this operator ne
 """
 
 from finetune_operator.api.conditions import ConditionType, Reason
-from finetune_operator.domain import conditions
-from finetune_operator.domain.lifecycle.work import Work
+from finetune_operator.domain import conditions, names
+from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.observed import BatchJob
 from finetune_operator.domain.waiting import explain
+
+HELD_SECONDS = 60.0
+"""How often to look what the queue says of a Job that it holds. That it runs the Job is seen at
+once, and a thousand that wait must not ask all the time."""
+
+
+def watched_seconds(work: Work, job: BatchJob) -> float:
+    """When to look again at a Job whose pods do not all run; soon while its queue is silent."""
+    said = any(each.about == job.uid and each.reason == names.QUEUE for each in work.seen.notices)
+    return HELD_SECONDS if job.suspended and said else WATCHED_SECONDS
 
 
 def is_held(work: Work, job: BatchJob) -> bool:

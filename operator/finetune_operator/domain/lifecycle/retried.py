@@ -8,7 +8,7 @@ from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.endings import Ending, Outcome, classify
-from finetune_operator.domain.lifecycle.held import is_held
+from finetune_operator.domain.lifecycle.held import is_held, watched_seconds
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.manifests.common import Blueprint
 from finetune_operator.domain.names import Role
@@ -68,7 +68,7 @@ class RetriedJob:
         found = explain(work.seen, job)
         reason = found.reason if found else self.reason
         work.goes_on(phase, reason, found.message if found else "")
-        work.again(WATCHED_SECONDS)
+        work.again(watched_seconds(work, job))
 
     def _after_failure(self, work: Work, job: BatchJob, ending: Ending) -> None:
         limit = work.spec.restarts.limit

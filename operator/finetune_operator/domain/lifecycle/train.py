@@ -7,9 +7,9 @@ from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
 from finetune_operator.domain import progress, recipe_builder
 from finetune_operator.domain.endings import classify
 from finetune_operator.domain.lifecycle import attempts
-from finetune_operator.domain.lifecycle.held import is_held
+from finetune_operator.domain.lifecycle.held import is_held, watched_seconds
 from finetune_operator.domain.lifecycle.prepare import last_words
-from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
+from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.manifests.train import TRAIN
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Pod
@@ -98,7 +98,7 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     else:
         work.goes_on(Phase.QUEUED, Reason.STARTING, f"attempt {job.number} is starting")
     if found is not None or len(started) < job.parallelism:
-        work.again(WATCHED_SECONDS)
+        work.again(watched_seconds(work, job))
     if not all_placed:
         _give_turn_back(work, job)
     _free_lost_nodes(work, pods)

@@ -64,6 +64,9 @@ def test_a_job_says_what_its_queue_waits_for_and_when_it_runs(world: InMemory) -
     status, reason, message = condition(world, ConditionType.ADMITTED)
     assert (status, reason) == ("False", Reason.HELD_BY_QUEUE)
     assert message.endswith(f"queue research: {lacking}")
+    assert world.decide().requeue_after == 60, "a thousand that wait must not ask all the time"
+    world.notices = ()
+    assert world.decide().requeue_after == 10, "the queue has said nothing yet"
     world.admit()
     world.settle()
     assert condition(world, ConditionType.ADMITTED)[:2] == ("True", Reason.ADMITTED)
