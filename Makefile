@@ -106,6 +106,10 @@ programs: packages ## Build the cluster's programs, where they are not built yet
 karpenter: packages ## Build Karpenter, which only tests start, where it is not built yet
 	@$(DEVCLUSTER) build karpenter >/dev/null
 
+.PHONY: kueue
+kueue: packages ## Build Kueue, which only tests start, where it is not built yet
+	@$(DEVCLUSTER) build kueue >/dev/null
+
 .PHONY: layers
 layers: packages venv ## Build the images that changed, for a cluster that is yet to come
 	@$(PYTHON) dev/cluster/images --build-only
@@ -166,7 +170,7 @@ bench-exports: venv ## Compare every export of SmolLM2 with PyTorch on 50 prompt
 	$(PYTHON) -m bench.exports --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: test-cluster
-test-cluster: images $(if $(filter dev,$(CLUSTER)),karpenter) ## Run the tests on a real cluster, first those that bear others beside them
+test-cluster: images $(if $(filter dev,$(CLUSTER)),karpenter kueue) ## Run the tests on a real cluster, first those that bear others beside them
 	@# pytest ends with 5 where PYTEST_ARGUMENTS choose none of a kind.
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "not exclusive" \
 		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGUMENTS) || test $$? = 5

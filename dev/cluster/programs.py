@@ -7,9 +7,13 @@ clones of one version share a build. The driver is built apart: changing it link
 import contextlib
 import fcntl
 import hashlib
+import io
+import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +35,8 @@ GO_FLAGS = [
 CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 CONTAINERD_VERSION = "v2.4.2"
 PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
+KUEUE = "sigs.k8s.io/kueue"
+KUEUE_IMAGE = "localhost/devcluster/kueue:1"
 # What is built by one command of go, and so of one version of every library: that is compiled once
 # for all. Apart by need: the provisioner imports a library by a name that differs from the others'
 # in its case, and containerd needs a later CRI than this kubelet has.
@@ -126,6 +132,54 @@ def karpenter() -> Path:
                 for crd in Path(found.stdout.strip(), place).glob("*.yaml"):
                     (crds / crd.name).write_bytes(crd.read_bytes())
     return folder
+
+
+def kueue() -> Path:
+    """Build Kueue's manager, if it is missing; return the folder with an image of it and its chart.
+
+    Only a test asks for it. Its version is in go.mod, and its chart and CRDs come in the module.
+    """
+    arguments = ["build", *GO_FLAGS, f"{KUEUE}/cmd/kueue"]
+    folder = CACHE / "bin" / f"kueue-{digest(['go.mod', 'go.sum'], repr(arguments))}"
+    with built(folder) as unfinished:
+        if unfinished:
+            build("Kueue", unfinished, arguments)
+            archive = image_archive(KUEUE_IMAGE, "manager", (unfinished / "kueue").read_bytes())
+            (unfinished / "image.tar").write_bytes(archive)
+            module = ["go", "list", "-m", "-f", "{{.Dir}}", KUEUE]
+            source = subprocess.run(module, cwd=MODULE, capture_output=True, text=True, check=True)
+            chart = Path(source.stdout.strip()) / "charts/kueue"
+            shutil.copytree(chart, unfinished / "chart", copy_function=shutil.copyfile)
+    return folder
+
+
+def image_archive(name: str, program: str, content: bytes) -> bytes:
+    """An image of one static program, `/program`, as `docker save` writes it."""
+
+    def tarred(files: dict[str, bytes]) -> bytes:
+        whole = io.BytesIO()
+        with tarfile.open(fileobj=whole, mode="w") as archive:
+            for path, data in files.items():
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(data), 0o755
+                archive.addfile(entry, io.BytesIO(data))
+        return whole.getvalue()
+
+    layer = tarred({program: content})
+    config = {
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
+        "os": "linux",
+        "config": {"User": "65532"},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    return tarred(
+        {
+            "config.json": json.dumps(config).encode(),
+            "layer.tar": layer,
+            "manifest.json": json.dumps(manifest).encode(),
+        }
+    )
 
 
 def driver() -> Path:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from finetune_operator.publishing.kaito import KAITOPublisher
 from tests.cluster.kube import Kube, KubectlError, Object, condition, is_true
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Api
-from tests.cluster.simulation.node import SimulatedNode
+from tests.cluster.simulation.stand import stand
 from tests.unit.publishing.builders import ADAPTER, job
 
 pytestmark = pytest.mark.exclusive
@@ -165,7 +165,7 @@ def test_strictness_is_real(kaito: None, bare: Kube) -> None:
 @pytest.mark.timeout(300)
 async def test_a_job_waits_for_kaito_and_then_is_published_through_it(kube: Kube) -> None:
     """The whole way through the operator; the trainer's pods are simulated."""
-    async with Api() as api, simulated(api, kube.namespace) as node:
+    async with Api() as api, stand(api, kube.namespace, trainer.well) as node:
         publish = JOB.spec.publish.to_dict()
         lora = {"type": "LoRA", "lora": {"rank": 64}}
         kube.apply(
@@ -199,17 +199,3 @@ def publish_through_kaito(kube: Kube) -> None:
         "revision": "phi3",
         "endpoint": f"http://phi3.{kube.namespace}.svc/v1",
     }
-
-
-@contextlib.asynccontextmanager
-async def simulated(api: Api, name: str) -> AsyncIterator[str]:
-    """A node on which the trainer's containers end well, and a volume for a job there."""
-    volume = f"/api/v1/persistentvolumes/{name}"
-    node = SimulatedNode(api, name, name, trainer.well, trainer.PREEMPTED)
-    await api.apply(volume, trainer.volume(name))
-    await node.start()
-    try:
-        yield name
-    finally:
-        await node.stop()
-        await api.ask("DELETE", volume, absent=True)

@@ -27,7 +27,7 @@ from tests.unit.inference import histories as workspaces
 Shown = tuple[str, str, str]
 OTHERS = {"events", "nodes", "pods", "resourcequotas", "secrets", "serviceaccounts", "services"}
 OTHERS |= {"deployments", "configmaps", "persistentvolumeclaims", "persistentvolumeclaim", "secret"}
-OTHERS |= {"storageclasses", "workloads"}
+OTHERS |= {"localqueues", "storageclasses", "workloads"}
 RESOURCES = OTHERS | {kind.resource.plural for kind in KINDS}
 RESOURCES |= {kind.__name__.lower() for kind in KINDS}
 VAGUE = re.compile(r"^(Do what|See|Read|Check|Look at|Contact|Try)\b|\blogs?\.$")

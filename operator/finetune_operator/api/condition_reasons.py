@@ -99,6 +99,7 @@ _UNDER_WAY: Reasons = (
     Reason.ACCEPTED,
     Reason.PREPARING,
     Reason.WAITING_FOR_TURN,
+    Reason.HELD_BY_QUEUE,
     Reason.STARTING,
     Reason.TRAINING,
     Reason.PUBLISHING,
@@ -115,6 +116,7 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
         "True": (Reason.ADMITTED,),
         "False": (
             Reason.WAITING_FOR_TURN,
+            Reason.HELD_BY_QUEUE,
             Reason.SUSPENDED,
             Reason.BUDGET_EXCEEDED,
             *_TRIED_AGAIN,
@@ -128,6 +130,7 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
             Reason.PENDING,
             Reason.WAITING_FOR_TURN,
             Reason.NODE_LOST,
+            Reason.HELD_BY_QUEUE,
             Reason.CLASS_NOT_FOUND,
             Reason.RELEASING,
             Reason.RELEASED,

@@ -68,8 +68,15 @@ class Reason(StrEnum):
     PREPARING = "Preparing", "Model and data are being fetched and checked."
     WAITING_FOR_TURN = (
         "WaitingForTurn",
-        "Another job of several nodes is starting; whole jobs start one at a time.",
-        "Wait, or set spec.suspend of the job that the message names.",
+        "As many jobs run as the FineTuneClass allows, or another job of several nodes is starting;"
+        " whole jobs start one at a time.",
+        "Wait, set spec.suspend of a job that runs, or ask the platform team for a higher limit.",
+    )
+    HELD_BY_QUEUE = (
+        "HeldByQueue",
+        "A queue such as Kueue's has not admitted the Job, or has preempted it; the message is the"
+        " queue's own.",
+        "Wait, or ask for more quota; `kubectl describe workloads` shows what the queue lacks.",
     )
     ADMITTED = "Admitted", "The job may create its pods."
     SCHEDULED = "Scheduled", "Every pod has a node."

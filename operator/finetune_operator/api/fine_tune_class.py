@@ -28,6 +28,8 @@ InstanceTypePattern = Annotated[
     Matches(r"^[-A-Za-z0-9_.*]+$", "must be an instance type, in which `*` stands for anything"),
 ]
 
+RunningJobs = Annotated[int, Field(ge=1, le=100_000)]
+
 
 class Images(ApiModel):
     """Images of the pods that the operator makes."""
@@ -51,6 +53,11 @@ class Allowed(ApiModel):
     any."""
     max_nodes: Annotated[int, Field(ge=1, le=64)] | None = None
     """Highest compute.nodes. Absent: 64."""
+    max_running_jobs: RunningJobs | None = None
+    """Jobs of the class that may train at a time; the others wait in a fair order. A job keeps its
+    place from its first attempt until it is trained, suspended or over. Absent: any number."""
+    max_running_jobs_per_namespace: RunningJobs | None = None
+    """The same for the jobs of one namespace. Absent: any number."""
 
 
 class FineTuneClassSpec(ApiModel):

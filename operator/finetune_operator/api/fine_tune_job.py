@@ -18,7 +18,7 @@ from finetune_operator.api.output import Output, Publish
 from finetune_operator.api.preference import Preference
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
 from finetune_operator.api.sources import TrainedModelSource
-from finetune_operator.api.text import Name
+from finetune_operator.api.text import ManagedBy, Name
 from finetune_operator.api.training import Training
 from finetune_trainer.combinations import (
     CLASS_WEIGHTS,
@@ -291,6 +291,11 @@ class FineTuneJobSpec(ApiModel):
     """The image that the result is pushed as."""
     publish: Publish = Publish()
     """Who serves the result."""
+    managed_by: ManagedBy | None = None
+    """Controller that carries the job out, such as kueue.x-k8s.io/multikueue, which hands it to
+    another cluster: this operator then neither acts on it nor writes its status, as Kubernetes
+    leaves alone a Job whose spec.managedBy names another controller. Cannot be changed. Absent or
+    finetune.dev/finetune-operator: this operator."""
     suspend: bool = False
     """True: save a checkpoint and give the nodes back; false again: go on from there.
     Default: false."""
@@ -298,6 +303,9 @@ class FineTuneJobSpec(ApiModel):
     """Seconds after the end at which pods, Jobs and the volume are removed; never this object.
     Absent: they stay until the job is deleted."""
 
+
+MANAGED_HERE = (None, "", "finetune.dev/finetune-operator")
+"""Values of spec.managedBy that leave a job to this operator."""
 
 ALWAYS_MUTABLE = frozenset({"suspend", "budget", "cleanupAfterSeconds"})
 
@@ -332,7 +340,14 @@ class FineTuneJob(Kind):
             *(
                 _fixed(field.alias or name, optional=field.default is None)
                 for name, field in FineTuneJobSpec.model_fields.items()
-                if (field.alias or name) not in ALWAYS_MUTABLE
+                if (field.alias or name) not in {*ALWAYS_MUTABLE, "managedBy"}
+            ),
+            Rule(
+                "(has(self.spec.managedBy) ? self.spec.managedBy : '')"
+                " == (has(oldSelf.spec.managedBy) ? oldSelf.spec.managedBy : '')",
+                "managedBy cannot change, since two controllers would then act on one job: delete"
+                " the job and create it again",
+                field=".spec.managedBy",
             ),
         )
     )
@@ -350,6 +365,7 @@ class FineTuneJob(Kind):
             PrinterColumn("Nodes", ".spec.compute.nodes", type="integer", wide=True),
             PrinterColumn("Cost", ".status.cost.spent", wide=True),
             PrinterColumn("Attempt", ".status.attempts.current", type="integer", wide=True),
+            PrinterColumn("Place", ".status.place", wide=True),
             PrinterColumn("Artifact", ".status.artifacts[0].uri", wide=True),
         ),
     )

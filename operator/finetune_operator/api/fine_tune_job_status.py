@@ -275,6 +275,8 @@ class FineTuneJobStatus(ApiModel):
     """How it is carried out."""
     nodes: Nodes | None = None
     """What it holds of a provider; absent where nodes are there already."""
+    place: Text | None = None
+    """Place in the line while it waits for its turn, such as 2/5; beyond 20 in round numbers."""
     progress: Progress | None = None
     """How far it is."""
     attempts: Attempts | None = None

@@ -35,6 +35,15 @@ WorkspaceName = Annotated[
     ),
 ]
 
+ManagedBy = Annotated[
+    str,
+    Field(max_length=63),
+    Matches(
+        r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?)?$",
+        "must be a domain, '/' and a name, such as kueue.x-k8s.io/multikueue",
+    ),
+]
+
 ImageReference = Annotated[
     str,
     Field(min_length=1, max_length=URI_LENGTH),

@@ -39,6 +39,11 @@ ADVICE: Mapping[Reason, Advice] = {
         " a time. Or a queue such as Kueue holds the Job until there is quota.",
         ("kubectl get finetunejobs --all-namespaces", "kubectl get workloads"),
     ),
+    Reason.HELD_BY_QUEUE: Advice(
+        "The queue's quota is used up, a job of higher priority goes first, or no LocalQueue of"
+        " that name is in the namespace.",
+        ("kubectl describe workloads", "kubectl get localqueues"),
+    ),
     Reason.NOTHING_HELD_OUT: Advice(
         "There is no dataset.validation, and validationFraction of so few examples is none.",
         ("kubectl get finetunejob NAME -o jsonpath='{.spec.dataset}'",),

@@ -91,6 +91,9 @@ def classify(job: BatchJob | None, pods: Sequence[Pod]) -> Ending:
         return max(verdicts, key=lambda ending: ending.outcome)
     if job is None or job.failure is None:
         return Ending(Outcome.DISRUPTED, Reason.DISRUPTED, "its Job was deleted")
+    if job.suspended and _RULE.search(job.failure) is None:
+        # Its queue has stopped it; how the pods took that is no failure of training.
+        return Ending(Outcome.DISRUPTED, Reason.PREEMPTED, "its queue has suspended the Job")
     return _of_rule(job.failure)
 
 

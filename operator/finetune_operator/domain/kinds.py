@@ -49,6 +49,8 @@ POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionb
 NODE_POOL = Kind("karpenter.sh/v1", "NodePool", "nodepools", namespaced=False)
 NODE_CLAIM = Kind("karpenter.sh/v1", "NodeClaim", "nodeclaims", namespaced=False)
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+PRIORITY_CLASS = Kind("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", namespaced=False)
+KUEUE_WORKLOAD = Kind("kueue.x-k8s.io/v1beta2", "Workload", "workloads")
 KAITO_WORKSPACE = Kind("kaito.sh/v1beta1", "Workspace", "workspaces")
 
 BY_MANIFEST = {
@@ -72,6 +74,8 @@ BY_MANIFEST = {
         NODE_POOL,
         NODE_CLAIM,
         LEASE,
+        PRIORITY_CLASS,
+        KUEUE_WORKLOAD,
         KAITO_WORKSPACE,
     )
 }

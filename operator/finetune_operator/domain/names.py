@@ -20,6 +20,12 @@ PASSED_ON = "kueue.x-k8s.io/"
 NODES_FINALIZER = "finetune.dev/nodes"
 """Held by a job while a provider holds something for it."""
 
+QUEUE = f"{PASSED_ON}queue-name"
+"""Label: the LocalQueue of Kueue's that admits the job's Jobs."""
+
+QUEUED_JOB = f"{PASSED_ON}job-uid"
+"""Label of Kueue's Workloads: uid of the Job."""
+
 WORKSPACE_PATH = "/workspace"
 RECIPE_FILE = "recipe.json"
 RECIPE_PATH = "/etc/finetune"

@@ -9,6 +9,7 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.domain.actions import Delete
 from finetune_operator.domain.instances.prices import PriceList, table
 from finetune_operator.domain.kinds import BATCH_JOB, POD
+from finetune_operator.domain.line import MAY_START, Turn
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.provisioning import EXISTING, Offer, Provision
 from finetune_operator.domain.publication import Publication
@@ -117,7 +118,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An event of the cluster's about a child: what the scheduler, kubelet or controllers say."""
+    """Of a child: what the scheduler, the kubelet, a queue or a controller says of it."""
 
     about: str
     """uid of the child."""
@@ -129,14 +130,12 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The other jobs of several nodes in the cluster that start or wait to."""
+    """The job among all others of the cluster that train or want to."""
 
-    starting: tuple[str, ...] = ()
-    """`namespace/name` of jobs whose pods exist but have not all got a node."""
-    ahead: tuple[str, ...] = ()
-    """Jobs that wait for their turn for longer than this one."""
-    waiting: tuple[str, ...] = ()
-    """All other jobs that wait for their turn."""
+    turn: Turn = MAY_START
+    next_whole: str = ""
+    """`namespace/name` of the other job of several nodes that could start if this one gave its
+    turn back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,8 @@ class Observed:
     """Bytes of the smallest GPU of the cluster; None where that is not known."""
     storage_is_shared: bool | None = None
     """Whether several nodes can mount the volume; None where that is not known."""
-    line: Line = Line()
+    line: Line | None = Line()
+    """None: not looked at, since it was not known yet that the job would want to start."""
     progress: Progress | None = None
     """The last that was posted since the operator started."""
     unchanged_seconds: float = 0.0

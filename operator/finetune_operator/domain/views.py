@@ -109,6 +109,25 @@ def view_notices(events: Iterable[JsonObject]) -> tuple[Notice, ...]:
     )
 
 
+def view_workload(workload: JsonObject) -> Notice | None:
+    """Why Kueue does not run the Job of a Workload; None where it does, or does not say."""
+    owner = next(iter(workload["metadata"].get("ownerReferences") or ()), None)
+    conditions = {each["type"]: each for each in workload.get("status", {}).get("conditions") or ()}
+    # Quota first, then the checks of the ClusterQueue.
+    lacking = next(
+        (
+            conditions[kind]
+            for kind in ("QuotaReserved", "Admitted")
+            if kind in conditions and conditions[kind]["status"] == "False"
+        ),
+        None,
+    )
+    if owner is None or lacking is None:
+        return None
+    queue = workload["spec"].get("queueName", "")
+    return Notice(owner["uid"], names.QUEUE, f"queue {queue}: {lacking['message']}")
+
+
 def belongs_to(child: JsonObject, uid: str) -> bool:
     """Whether the object with this uid is an owner of the child."""
     owners = child["metadata"].get("ownerReferences") or ()

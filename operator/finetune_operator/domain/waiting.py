@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from finetune_operator.api.conditions import Reason
 from finetune_operator.api.troubleshooting import ADVICE
+from finetune_operator.domain import names
 from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod
 
 _KARPENTER_PREFIX = "Failed to schedule pod, "
@@ -33,9 +34,7 @@ def explain(seen: Observed, job: BatchJob) -> Waiting | None:
         if found := _of_pod(pod, seen):
             return found
     if job.suspended:
-        return Waiting(
-            Reason.WAITING_FOR_TURN, f"Job {job.name} is held by its queue until it is admitted"
-        )
+        return _of_queue(job, seen.notices)
     if len(pods) < job.parallelism:
         return _of_refused_pods(job.uid, seen.notices)
     return None
@@ -135,6 +134,14 @@ def _of_mounts(pod: Pod, notices: Sequence[Notice]) -> Waiting | None:
     if missing:
         return _advised(Reason.SECRET_MISSING, f"pod {pod.name}: {said.message}")
     return Waiting(Reason.VOLUME_PENDING, f"pod {pod.name}: {said.message}")
+
+
+def _of_queue(job: BatchJob, notices: Sequence[Notice]) -> Waiting:
+    said = next(
+        (each for each in notices if each.about == job.uid and each.reason == names.QUEUE), None
+    )
+    detail = said.message if said else "its queue has not admitted it"
+    return Waiting(Reason.HELD_BY_QUEUE, f"Job {job.name} is suspended; {detail}")
 
 
 def _of_refused_pods(maker: str, notices: Sequence[Notice]) -> Waiting | None:

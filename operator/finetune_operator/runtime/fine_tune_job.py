@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
 
 from pydantic import ValidationError
 
-from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.fine_tune_job import MANAGED_HERE, FineTuneJob
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus, Phase
 from finetune_operator.cluster.errors import ForbiddenError, RefusedError
 from finetune_operator.domain import names
@@ -21,12 +21,14 @@ from finetune_operator.domain.kinds import (
     VOLUME_CLAIM,
 )
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, refused
+from finetune_operator.domain.observed import Observed
 from finetune_operator.domain.telling import tell
 from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
 from finetune_operator.runtime.job_board import JOB_BOARD
 from finetune_operator.runtime.job_metrics import count
 from finetune_operator.runtime.job_traces import link, trace
+from finetune_operator.runtime.line import LineBook, takes_turns
 from finetune_operator.runtime.observe import Said, observe
 from finetune_operator.runtime.progress_book import ProgressBook
 from finetune_operator.runtime.tools import Tools
@@ -56,8 +58,9 @@ class FineTuneJobReconciler:
         self._tools = tools
         self._client = tools.client
         self._progress = progress
+        self._line = LineBook(tools.client)
         self._turn = asyncio.Lock()
-        """Held by a job of several nodes from looking at the line to joining it."""
+        """Held by a job that takes turns, from looking at the line to joining those that run."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Brings one job as far as it can come now; see runtime.controller.Reconcile."""
@@ -73,11 +76,10 @@ class FineTuneJobReconciler:
             _log.error("not a FineTuneJob that this version understands: %s", error)
             return None
         link(job)
-        deleted = job.metadata.deletion_timestamp is not None
-        if deleted and names.NODES_FINALIZER not in job.metadata.finalizers:
+        if job.spec.managed_by not in MANAGED_HERE:
+            JOB_BOARD.lost(key)
             return None
-        async with self._turn_of(job):
-            decision = await self._act(key, job)
+        decision = None if _has_left(job) else await self._act(key, job)
         if decision is None:
             return None
         if any(isinstance(each, Finalize) for each in decision.actions):
@@ -98,20 +100,35 @@ class FineTuneJobReconciler:
         count(job, told)
         trace(job, told)
 
-    def _turn_of(self, job: FineTuneJob) -> AbstractAsyncContextManager[None]:
-        return self._turn if job.spec.compute.nodes > 1 else nullcontext()
+    async def _observe(
+        self, key: Key, job: FineTuneJob, now: datetime, *, line_anew: bool = False
+    ) -> Observed:
+        said = Said(self._progress.get(key), self._progress.unchanged_seconds(key))
+        prices = self._tools.prices
+        return await observe(
+            self._client, job, said, self._line, prices, now=now, line_anew=line_anew
+        )
 
     async def _act(self, key: Key, job: FineTuneJob) -> Decision | None:
         """Looks, decides and acts. None when the namespace is on its way out."""
         now = self._tools.now()
-        said = Said(self._progress.get(key), self._progress.unchanged_seconds(key))
-        seen = await observe(self._client, job, said, now, self._tools.prices)
         around = Surroundings(
             now=now,
             progress_url=self._tools.settings.progress_url,
             progress_seconds=self._progress.seconds_between_writes,
         )
+        seen = await self._observe(key, job, now)
         decision = decide(job, seen, around)
+        if not decision.starts_attempt or not takes_turns(job, seen.finetune_class):
+            return await self._carry_out(job, seen, around, decision)
+        async with self._turn:
+            # It is this job's turn, by what was seen last; so may others have thought.
+            seen = await self._observe(key, job, now, line_anew=True)
+            return await self._carry_out(job, seen, around, decide(job, seen, around))
+
+    async def _carry_out(
+        self, job: FineTuneJob, seen: Observed, around: Surroundings, decision: Decision
+    ) -> Decision | None:
         try:
             for action in decision.actions:
                 await carry_out(self._client, action)
@@ -141,6 +158,12 @@ class FineTuneJobReconciler:
             if job["spec"].get("publish", {}).get("workspace", {}).get("name") == metadata["name"]
             and job.get("status", {}).get("phase") == "Publishing"
         ]
+
+
+def _has_left(job: FineTuneJob) -> bool:
+    """Whether it is being deleted, and nothing has to be given back for it."""
+    deleted = job.metadata.deletion_timestamp is not None
+    return deleted and names.NODES_FINALIZER not in job.metadata.finalizers
 
 
 def _key(job: JsonObject) -> Key:

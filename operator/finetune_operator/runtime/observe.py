@@ -13,11 +13,13 @@ from finetune_operator.cluster.errors import NotFoundError
 from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.endings import telling
+from finetune_operator.domain.entrants import is_whole
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     CONFIG_MAP,
     EVENT,
     FINE_TUNE_CLASS,
+    KUEUE_WORKLOAD,
     POD,
     SERVICE,
     VOLUME_CLAIM,
@@ -34,13 +36,14 @@ from finetune_operator.domain.views import (
     view_child,
     view_notices,
     view_pod,
+    view_workload,
     was_of_a_job,
 )
 from finetune_operator.nodes import PROVISIONERS, existing
 from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.publishing import PUBLISHERS
 from finetune_operator.runtime.costs import look_at_costs
-from finetune_operator.runtime.line import look_at_line
+from finetune_operator.runtime.line import LineBook, takes_turns
 from finetune_trainer.manifest import Progress
 
 
@@ -59,21 +62,32 @@ EXPLAINED_PODS = 3
 
 
 async def observe(
-    client: Client, job: FineTuneJob, said: Said, now: datetime, book: PriceBook
+    client: Client,
+    job: FineTuneJob,
+    said: Said,
+    line_book: LineBook,
+    prices: PriceBook,
+    *,
+    now: datetime,
+    line_anew: bool = False,
 ) -> Observed:
     """What decide() has to see of this job now.
+
+    Args:
+        line_anew: the line, too, is looked at now and not as it was seen a few seconds ago.
 
     Raises:
         ApiError: something could not be read; a decision on half the facts would be wrong.
     """
     namespace, name = job.metadata.namespace, job.metadata.name
     selector = f"{names.JOB}={name}"
-    children, batch_jobs, pods, its_class = await asyncio.gather(
+    children, batch_jobs, pods, found_class = await asyncio.gather(
         _children(client, job),
         client.list_objects(BATCH_JOB, namespace, labels=selector),
         client.list_objects(POD, namespace, labels=selector),
         client.get(FINE_TUNE_CLASS, None, job.spec.class_name),
     )
+    its_class = FineTuneClass.from_stored(found_class) if found_class else None
     recipe, claim, service = (_own(child, job) for child in children)
     strangers = [child for child in children if child and not belongs_to(child, job.metadata.uid)]
     strangers += [each for each in [*batch_jobs, *pods] if not _is_of(each, job)]
@@ -83,24 +97,27 @@ async def observe(
     own_pods = tuple(view for view in views_of_pods if view is not None)
     undecided = not conditions.is_true(job.status.conditions, ConditionType.STARTED)
     claim_wanted = job.spec.checkpoint.volume_claim
-    found_class = FineTuneClass.from_stored(its_class) if its_class else None
     request = node_request(job, own_pods, now)
-    notices, lost, line, publication, provision, last_lines = await asyncio.gather(
+    notices, held, lost, line, publication = await asyncio.gather(
         _notices(client, namespace, own_jobs, own_pods, claim),
+        _queues(client, namespace, own_jobs),
         _lost_nodes(client, own_pods),
-        _line(client, job, own_jobs, own_pods),
+        _line(line_book, job, its_class, own_jobs, own_pods, anew=line_anew),
         _publication(client, job),
-        _provision(client, job, found_class, request),
+    )
+    provision, last_lines, costs = await asyncio.gather(
+        _provision(client, job, its_class, request),
         _last_lines(client, job, own_jobs, own_pods),
+        look_at_costs(client, job, its_class, own_pods, prices, now=now),
     )
     return Observed(
-        finetune_class=found_class,
+        finetune_class=its_class,
         recipe=recipe,
         volume_claim=claim,
         service=service,
         batch_jobs=own_jobs,
         pods=own_pods,
-        notices=notices,
+        notices=(*notices, *held),
         lost_nodes=lost,
         has_gpu_nodes=undecided
         and job.spec.compute.device.value == "Auto"
@@ -118,7 +135,7 @@ async def observe(
         leaving=tuple(_title(each) for each in strangers if was_of_a_job(each)),
         taken=tuple(_title(each) for each in strangers if not was_of_a_job(each)),
         publication=publication,
-        costs=await look_at_costs(client, job, found_class, own_pods, book, now=now),
+        costs=costs,
         nodes_wanted=request.wanted,
         provision=provision,
     )
@@ -165,7 +182,7 @@ async def _notices(
     about: list[str] = []
     for job in batch_jobs:
         own = [pod for pod in pods if (pod.role, pod.number) == (job.role, job.number)]
-        if not job.over and len(own) < job.parallelism:
+        if not job.over and not job.suspended and len(own) < job.parallelism:
             about.append(job.uid)
     waiting = [pod for pod in pods if pod.phase == "Pending" and pod.deleted is None]
     about += [pod.uid for pod in waiting[:EXPLAINED_PODS]]
@@ -190,23 +207,53 @@ async def _lost_nodes(client: Client, pods: tuple[Pod, ...]) -> frozenset[str]:
     return frozenset(node for node, is_lost in zip(suspects, lost, strict=True) if is_lost)
 
 
+async def _queues(
+    client: Client, namespace: str, batch_jobs: tuple[BatchJob, ...]
+) -> tuple[Notice, ...]:
+    """What Kueue says of the Jobs that it holds."""
+
+    async def read(job: BatchJob) -> list[JsonObject]:
+        try:
+            labels = f"{names.QUEUED_JOB}={job.uid}"
+            return await client.list_objects(KUEUE_WORKLOAD, namespace, labels=labels)
+        except NotFoundError:
+            return []  # another queue than Kueue, or none: somebody has suspended the Job
+
+    found = await asyncio.gather(*(read(job) for job in batch_jobs if job.suspended))
+    views = (view_workload(each) for workloads in found for each in workloads)
+    return tuple(view for view in views if view is not None)
+
+
 async def _line(
-    client: Client, job: FineTuneJob, batch_jobs: tuple[BatchJob, ...], pods: tuple[Pod, ...]
-) -> Line:
-    """Read while a job of several nodes waits to start, or for the last of its nodes."""
+    line_book: LineBook,
+    job: FineTuneJob,
+    its_class: FineTuneClass | None,
+    batch_jobs: tuple[BatchJob, ...],
+    pods: tuple[Pod, ...],
+    *,
+    anew: bool,
+) -> Line | None:
+    """Read while a job that takes turns waits to start, or for the last of its nodes."""
     status = job.status
     prepared = status.resolved is not None and status.resolved.dataset_digest is not None
-    trained = conditions.is_true(status.conditions, ConditionType.TRAINED)
-    if job.spec.compute.nodes == 1 or not prepared or trained:
+    done = any(
+        conditions.is_true(status.conditions, kind)
+        for kind in (ConditionType.TRAINED, ConditionType.FAILED)
+    )
+    if done or job.spec.suspend or not takes_turns(job, its_class):
         return Line()
+    if not prepared:
+        return None  # nobody sees a job in the line before its status says that it is ready
     running = [each for each in batch_jobs if each.role is Role.TRAIN and not each.over]
+    if not running:
+        return await line_book.line_of(job, anew=anew, wants_to_start=True)
     placed = [pod for pod in pods if pod.role is Role.TRAIN and pod.node]
-    if running and all(
+    if not is_whole(job.spec.compute.nodes, job.metadata.labels) or all(
         len([pod for pod in placed if pod.number == each.number]) == each.parallelism
         for each in running
     ):
         return Line()
-    return await look_at_line(client, job)
+    return await line_book.line_of(job, anew=anew, wants_to_start=False)
 
 
 async def _last_lines(

@@ -50,6 +50,8 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
                 "registries": ["*.azurecr.io"],
                 "instanceTypes": ["Standard_NC*"],
                 "maxNodes": 4,
+                "maxRunningJobs": 100_000,
+                "maxRunningJobsPerNamespace": 2,
             },
             "budget": {"currency": "EUR", "region": "westeurope", "maxCostPerJob": "200.00"},
             "insecureRegistries": ["registry.local:5000"],
@@ -63,6 +65,8 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
     assert spec.allowed.instance_types == ("Standard_NC*",)
     assert spec.provisioner.type == "KAITO"
     assert (spec.budget.currency, spec.budget.max_cost_per_job) == ("EUR", "200.00")
+    assert spec.allowed.max_running_jobs == 100_000
+    assert spec.allowed.max_running_jobs_per_namespace == 2
     assert spec.insecure_registries == ("registry.local:5000",)
 
 

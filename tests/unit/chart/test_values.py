@@ -21,6 +21,7 @@ IMAGES = {"operator": OPERATOR, "trainer": TRAINER}
         pytest.param({"logLevel": "verbose"}, "logLevel", id="not a level"),
         pytest.param({"class": {"allowed": {"maxNodes": 65}}}, "maxNodes", id="too many"),
         pytest.param({"tracing": {"endpoint": "http://otel"}}, "endpoint", id="no port"),
+        pytest.param({"class": {"allowed": {"maxRunningJobs": 0}}}, "maxRunningJobs", id="none"),
         pytest.param({"resyncSeconds": "soon"}, "resyncSeconds", id="wrong type"),
     ],
 )

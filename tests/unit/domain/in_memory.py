@@ -16,7 +16,7 @@ from finetune_operator.domain.actions import Action, Apply, Create, Delete, Fina
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide
 from finetune_operator.domain.lifecycle.provision import node_request, without_class
-from finetune_operator.domain.observed import Costs, Line, Observed
+from finetune_operator.domain.observed import Costs, Line, Notice, Observed
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Offer, Provision
 from finetune_operator.domain.views import view_batch_job, view_child, view_pod
 from finetune_operator.nodes import kaito
@@ -52,10 +52,13 @@ class InMemory:
         self.finetune_class: FineTuneClass | None = CLASS
         self.objects: dict[tuple[str, str], Object] = {}
         self.created: list[tuple[str, str]] = []
-        self.line = Line()
+        self.line: Line | None = Line()
+        self.queued = False
+        """Whether a queue suspends every Job that is made, as Kueue does."""
         self.progress: Progress | None = None
         self.unchanged_seconds = 0.0
         self.lost_nodes: frozenset[str] = frozenset()
+        self.notices: tuple[Notice, ...] = ()
         self.storage_is_shared: bool | None = None
         self.gpu_memory: int | None = None
         self.month_spent = Decimal(0)
@@ -86,6 +89,7 @@ class InMemory:
             lost_nodes=self.lost_nodes,
             storage_is_shared=self.storage_is_shared,
             gpu_memory=self.gpu_memory,
+            notices=self.notices,
             line=self.line,
             progress=self.progress,
             unchanged_seconds=self.unchanged_seconds,
@@ -146,6 +150,8 @@ class InMemory:
                     "uid": f"uid-{next(self._uids)}",
                     "creationTimestamp": self.now.isoformat(),
                 }
+                if manifest["kind"] == "Job" and self.queued:
+                    manifest["spec"]["suspend"] = True
                 self.objects[key] = manifest
         elif isinstance(action, Finalize):
             self._set(finalizers=list(action.finalizers))
@@ -181,6 +187,19 @@ class InMemory:
         self.without_capacity.append((self.now, event))
         self.delete("NodeClaim", name)
 
+    def admit(self) -> None:
+        """The queue lets every Job run that it holds."""
+        for each in self.all("Job"):
+            each["spec"]["suspend"] = False
+
+    def preempt(self, name: str) -> None:
+        """The queue stops a Job: its pods are told to leave."""
+        job = self.objects["Job", name]
+        job["spec"]["suspend"] = True
+        for pod in self.pods():
+            if pod["owner"] == job["metadata"]["uid"]:
+                self.delete("Pod", pod["metadata"]["name"])
+
     def all(self, kind: str) -> list[Object]:
         return [each for (its_kind, _), each in self.objects.items() if its_kind == kind]
 
@@ -195,7 +214,7 @@ class InMemory:
         for each in self.all("Job"):
             labels = each["spec"]["template"]["metadata"]["labels"]
             own = [pod for pod in self.all("Pod") if pod["owner"] == each["metadata"]["uid"]]
-            if own or each.get("status"):
+            if own or each.get("status") or each["spec"].get("suspend"):
                 continue
             for index in range(each["spec"].get("parallelism", 1)):
                 name = f"{each['metadata']['name']}-{index}-{next(self._uids)}"
@@ -323,6 +342,7 @@ class InMemory:
         for _ in range(rounds):
             self.settle()
             self.give_nodes()
+            self.admit()
             self.make_pods()
             for pod in self.pods():
                 if "deletionTimestamp" in pod["metadata"]:

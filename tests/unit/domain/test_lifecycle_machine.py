@@ -113,6 +113,19 @@ class Life(RuleBasedStateMachine):
     def the_user_sets_a_budget(self, seconds: int | None) -> None:
         self.edit(budget={} if seconds is None else {"maxDurationSeconds": seconds})
 
+    @rule(queued=st.booleans())
+    def a_queue_comes_and_goes(self, queued: bool) -> None:
+        self.world.queued = queued
+
+    @rule()
+    def the_queue_admits_what_it_holds(self) -> None:
+        self.world.admit()
+
+    @precondition(lambda self: self.live_jobs())
+    @rule(data=st.data())
+    def the_queue_preempts_a_job(self, data: st.DataObject) -> None:
+        self.world.preempt(data.draw(st.sampled_from(self.live_jobs())))
+
     @precondition(lambda self: self.world.job.status.phase in (None, "Pending"))
     @rule(seed=st.integers(0, 3))
     def the_user_edits_the_job(self, seed: int) -> None:
@@ -147,6 +160,11 @@ class Life(RuleBasedStateMachine):
         assert not at_rest.actions
         assert not at_rest.events
         assert at_rest.status.to_dict() == self.world.job.status.to_dict()
+
+    def live_jobs(self) -> list[str]:
+        return [
+            each["metadata"]["name"] for each in self.world.all("Job") if not each.get("status")
+        ]
 
     def train_pods(self) -> list[str]:
         return [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from finetune_operator.api.conditions import Reason
+from finetune_operator.domain import names
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod
 from finetune_operator.domain.provisioning import Provision
@@ -132,6 +134,24 @@ def test_waiting_is_explained(seen: Observed, reason: Reason, said: str) -> None
     assert found is not None
     assert found.reason is reason
     assert said in found.message
+
+
+@pytest.mark.parametrize(
+    ("notices", "said"),
+    [
+        ((), "Job chat-train-1 is suspended; its queue has not admitted it"),
+        (
+            (Notice("uid-job", names.QUEUE, "queue research: insufficient unused quota for cpu"),),
+            "Job chat-train-1 is suspended; queue research: insufficient unused quota for cpu",
+        ),
+    ],
+)
+def test_a_job_that_a_queue_holds_is_explained_in_its_words(
+    notices: tuple[Notice, ...], said: str
+) -> None:
+    found = explain(Observed(notices=notices), replace(JOB, suspended=True))
+    assert found is not None
+    assert (found.reason, found.message) == (Reason.HELD_BY_QUEUE, said)
 
 
 def test_taking_turns_between_pull_and_back_off_changes_nothing() -> None:

@@ -153,7 +153,12 @@ def pause_left(work: Work) -> float:
 
 
 def _pause(work: Work, reason: str) -> float:
-    if reason in (Reason.WAITING_FOR_TURN, Reason.SUSPENDED, Reason.BUDGET_EXCEEDED):
+    if reason in (
+        Reason.WAITING_FOR_TURN,
+        Reason.SUSPENDED,
+        Reason.BUDGET_EXCEEDED,
+        Reason.HELD_BY_QUEUE,
+    ):
         return 0.0
     if reason in (Reason.DISRUPTED, Reason.PREEMPTED, Reason.SUPERSEDED, Reason.PEER_LOST):
         return FREE_PAUSE_SECONDS if _was_short(work) else 0.0

@@ -64,6 +64,9 @@ def _wanted(job: FineTuneJob, pods: Sequence[Pod]) -> bool:
         ConditionType.SUSPENDED,
     )
     stated = job.status.conditions
+    admitted = conditions.find(stated, ConditionType.ADMITTED)
+    if admitted is not None and admitted.reason == Reason.HELD_BY_QUEUE:
+        return False
     return (
         job.metadata.deletion_timestamp is None
         and not job.spec.suspend

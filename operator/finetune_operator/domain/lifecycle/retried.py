@@ -8,6 +8,7 @@ from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.endings import Ending, Outcome, classify
+from finetune_operator.domain.lifecycle.held import is_held, watched_seconds
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.manifests.common import Blueprint
 from finetune_operator.domain.names import Role
@@ -43,11 +44,12 @@ class RetriedJob:
             self.start(work, 1)
             return None
         newest = jobs[-1]
+        phase = Phase.QUEUED if is_held(work, newest) else self.phase
         work.actions += [job.delete() for job in jobs[:-1] if not job.deleting]
         if newest.complete:
             return newest
         if newest.failure is None:
-            self._wait(work, newest)
+            self._wait(work, newest, phase)
             return None
         pods = work.seen.pods_of(self.role, newest.number)
         if pods_gone(pods):
@@ -62,11 +64,11 @@ class RetriedJob:
         work.goes_on(self.phase, self.reason)
         work.again(WATCHED_SECONDS)
 
-    def _wait(self, work: Work, job: BatchJob) -> None:
+    def _wait(self, work: Work, job: BatchJob, phase: Phase) -> None:
         found = explain(work.seen, job)
         reason = found.reason if found else self.reason
-        work.goes_on(self.phase, reason, found.message if found else "")
-        work.again(WATCHED_SECONDS)
+        work.goes_on(phase, reason, found.message if found else "")
+        work.again(watched_seconds(work, job))
 
     def _after_failure(self, work: Work, job: BatchJob, ending: Ending) -> None:
         limit = work.spec.restarts.limit

@@ -7,8 +7,10 @@ from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
 from finetune_operator.domain import progress, recipe_builder
 from finetune_operator.domain.endings import Ending, Outcome, classify
 from finetune_operator.domain.lifecycle import attempts
+from finetune_operator.domain.lifecycle.held import is_held, watched_seconds
 from finetune_operator.domain.lifecycle.prepare import last_words
-from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
+from finetune_operator.domain.lifecycle.provision import nodes_are_there
+from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.manifests.train import TRAIN
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Pod
@@ -32,8 +34,8 @@ def train(work: Work) -> bool:
         return False
     if number > work.attempts.current:
         work.update(attempts=work.attempts.model_copy(update={"current": number}))
-        work.set(ConditionType.ADMITTED, True, Reason.ADMITTED)
     job = attempts.job_of(work, number)
+    held = job is not None and is_held(work, job)
     if job is not None and job.complete:
         record_trained(work, number)
         return True
@@ -42,6 +44,8 @@ def train(work: Work) -> bool:
         if attempts.clear(work, pods, f"attempt {number} has ended"):
             attempts.settle(work, number, classify(job, pods))
         return False
+    if not held and work.set(ConditionType.ADMITTED, True, Reason.ADMITTED):
+        work.event(Reason.ADMITTED, f"attempt {number} starts")
     _watch(work, job, pods)
     return False
 
@@ -83,6 +87,10 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     placed = [pod for pod in pods if pod.node]
     all_placed = len(placed) == job.parallelism
     started = [pod for pod in pods if _has_started(pod)]
+    if not all_placed and not job.suspended:
+        nodes_are_there(work)  # of a job that a queue has admitted they are asked for only now
+    if work.over:
+        return
     found = explain(work.seen, job)
     if all_placed:
         work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
@@ -96,7 +104,7 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     else:
         work.goes_on(Phase.QUEUED, Reason.STARTING, f"attempt {job.number} is starting")
     if found is not None or len(started) < job.parallelism:
-        work.again(WATCHED_SECONDS)
+        work.again(watched_seconds(work, job))
     if not all_placed:
         _give_turn_back(work, job)
     _free_lost_nodes(work, pods)
@@ -113,9 +121,9 @@ def _has_started(pod: Pod) -> bool:
 
 
 def _give_turn_back(work: Work, job: BatchJob) -> None:
-    """Half a job holds nodes that another could use; whoever waits for longest goes first."""
-    waiting = work.seen.line.waiting
-    if job.parallelism == 1 or not waiting or job.created is None:
+    """Half a job holds nodes that another could use; whoever is next in the line goes first."""
+    following = work.seen.line.next_whole if work.seen.line else ""
+    if not following or job.created is None:
         return
     kept = min(TURN_KEPT_SECONDS * 2 ** min(job.number - 1, 10), TURN_KEPT_AT_MOST_SECONDS)
     if work.now >= job.created + timedelta(seconds=kept):
@@ -123,7 +131,7 @@ def _give_turn_back(work: Work, job: BatchJob) -> None:
         work.event(
             Reason.WAITING_FOR_TURN,
             f"attempt {job.number} did not get all of its nodes within {kept} s and"
-            f" gives its turn to {waiting[0]}",
+            f" gives its turn to {following}",
         )
 
 

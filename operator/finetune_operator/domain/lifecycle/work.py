@@ -13,9 +13,10 @@ from finetune_operator.api.fine_tune_job_status import (
     Plan,
     Resolved,
 )
-from finetune_operator.domain import conditions
-from finetune_operator.domain.actions import Action, Event
+from finetune_operator.domain import conditions, names
+from finetune_operator.domain.actions import Action, Apply, Event, Finalize
 from finetune_operator.domain.manifests.common import Blueprint
+from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Observed
 
 WATCHED_SECONDS = 10.0
@@ -44,6 +45,18 @@ class Decision:
     requeue_after: float | None = None
     """Seconds; None: when something happens."""
 
+    @property
+    def starts_attempt(self) -> bool:
+        """Whether the Job of a training attempt is made, or nodes are asked for the first time."""
+        return any(
+            (
+                isinstance(action, Apply)
+                and action.manifest["metadata"]["labels"].get(names.ROLE) == Role.TRAIN
+            )
+            or (isinstance(action, Finalize) and names.NODES_FINALIZER in action.finalizers)
+            for action in self.actions
+        )
+
 
 class Work:
     """One decision in the making. Nothing in it outlives the call of `decide`."""
@@ -58,7 +71,8 @@ class Work:
         self.actions: list[Action] = []
         self.events: list[Event] = []
         self.requeue_after: float | None = None
-        self.update(observed_generation=job.metadata.generation)
+        # A place is told while the job waits for its turn, and by nobody else.
+        self.update(observed_generation=job.metadata.generation, place=None)
 
     @property
     def attempts(self) -> Attempts:

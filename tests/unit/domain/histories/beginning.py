@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
+from finetune_operator.domain.line import Hold, Turn
 from finetune_operator.domain.observed import Line
 from finetune_trainer.exit_codes import ExitCode
 from tests.unit.domain.histories.world import TWO_NODES, History, Recorded, finish_pods
@@ -55,7 +56,7 @@ def _refused_by_api_server(message: str, *, for_good: bool, at: History) -> Hist
 
 def _waiting_in_line() -> Recorded:
     world = Recorded(job(compute=TWO_NODES))
-    world.line = Line(starting=("other/job",))
+    world.line = Line(Turn(Hold.START, 2, 5, by="other/job"))
     finish_pods(world)
     return world
 
