@@ -128,7 +128,6 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
         "False": (
             Reason.STARTING,
             Reason.PENDING,
-            Reason.WAITING_FOR_TURN,
             Reason.NODE_LOST,
             Reason.HELD_BY_QUEUE,
             Reason.CLASS_NOT_FOUND,
