@@ -23,6 +23,7 @@ def watched_seconds(work: Work, job: BatchJob) -> float:
 def is_held(work: Work, job: BatchJob) -> bool:
     """Whether a queue holds the Job; the condition Admitted says so, and when it does no longer."""
     if job.suspended:
+        work.stop_clock()
         found = explain(work.seen, job)
         work.set(
             ConditionType.ADMITTED, False, Reason.HELD_BY_QUEUE, found.message if found else ""

@@ -13,7 +13,7 @@ from finetune_operator.domain import names
 from finetune_operator.domain.observed import Notice
 from finetune_operator.domain.views import view_workload
 from tests.unit.domain.in_memory import InMemory, Object, job
-from tests.unit.domain.lifecycle.looks import condition, phase, train_jobs
+from tests.unit.domain.lifecycle.looks import condition, phase, report, train_jobs
 
 QUEUE = {names.QUEUE: "research", "kueue.x-k8s.io/priority-class": "urgent", "team": "support"}
 
@@ -80,9 +80,15 @@ def test_preemption_is_not_counted_and_the_job_goes_on_when_it_is_readmitted(
     assert condition(world, ConditionType.ADMITTED)[:2] == ("True", Reason.ADMITTED)
     assert phase(world) is Phase.TRAINING
     world.now += timedelta(minutes=5)
+    world.progress = report(420)
+    world.settle()
     world.preempt("chat-train-1")
+    world.progress = None
     world.settle()
     assert phase(world) is Phase.QUEUED
+    shown = world.job.status.progress
+    assert shown is not None
+    assert (shown.step, shown.remaining) == (420, None), "nobody can say how long it will take"
     assert condition(world, ConditionType.ADMITTED)[:2] == ("False", Reason.HELD_BY_QUEUE)
     assert train_jobs(world) == ["chat-train-1"], "its pod is still saving a checkpoint"
     world.end(pod, 13, '{"reason": "Preempted", "message": "saved a checkpoint", "step": 50}')
@@ -98,14 +104,21 @@ def test_preemption_is_not_counted_and_the_job_goes_on_when_it_is_readmitted(
     assert (attempts.current, attempts.failures, attempts.disruptions) == (2, 0, 1)
 
 
-def test_a_job_that_is_preempted_before_its_pod_starts_goes_on_as_the_same_attempt(
+def test_a_job_whose_pod_is_gone_before_its_end_is_seen_goes_on_as_the_same_attempt(
     world: InMemory,
 ) -> None:
+    """As the Job controller does it: of a Job that is suspended it lets the pods go uncounted."""
     pod = to_training(world)
-    pod["status"] = {"phase": "Pending"}
     world.preempt("chat-train-1")
     world.settle()
+    world.objects.pop(("Pod", pod["metadata"]["name"]))
+    world.settle()
     assert condition(world, ConditionType.ADMITTED)[1] == Reason.HELD_BY_QUEUE
+    assert phase(world) is Phase.QUEUED
+    world.admit()
+    world.make_pods()
+    world.settle()
+    assert condition(world, ConditionType.ADMITTED)[:2] == ("True", Reason.ADMITTED)
     world.finish_well()
     assert phase(world) is Phase.SUCCEEDED
     assert train_jobs(world) == ["chat-train-1"]
