@@ -230,6 +230,7 @@ def test_the_list_has_every_job(jobs: Plugin) -> None:
     ]
     whole = json.loads(jobs("list", "-o", "json").out)
     assert {each["kind"] for each in whole["items"]} == {"FineTuneJob"}
+    assert not any("managedFields" in each["metadata"] for each in whole["items"])
     elsewhere = jobs("list", "-A").out
     assert elsewhere.startswith("NAMESPACE")
     assert jobs.kube.namespace in elsewhere

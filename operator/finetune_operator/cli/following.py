@@ -157,4 +157,4 @@ class Follower:
 
 def _headline(status: FineTuneJobStatus) -> str:
     told = telling(status)
-    return told.message if told else ""
+    return " ".join(told.message.split()) if told else ""
