@@ -5,16 +5,20 @@ The operator is real and pods run; only what they run is played (played_trainer.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from finetune_trainer.exit_codes import ExitCode
 from tests.cluster import played_trainer
@@ -26,7 +30,7 @@ from tests.installed import write_programs
 
 pytestmark = pytest.mark.exclusive
 
-ENDS_WITHIN = 120
+ENDS_WITHIN = 240
 """Seconds in which a played job is over, its pause after a failure included."""
 
 
@@ -110,19 +114,42 @@ class Plugin:
         )
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def plugin(
+@contextlib.contextmanager
+def operated(folder: Path) -> Iterator[str]:
+    """A namespace with an operator and without simulated nodes, so that pods run on a real one.
+
+    In a thread of its own: what lies between operator and API server works while a test waits.
+    """
+    ready: SimpleQueue[str] = SimpleQueue()
+    stop = threading.Event()
+
+    async def live() -> None:
+        async with world("plugin", trainer.well, folder, nodes=0) as the_world:
+            ready.put(the_world.namespace)
+            await asyncio.to_thread(stop.wait)
+
+    with ThreadPoolExecutor(1) as pool:
+        living = pool.submit(asyncio.run, live())
+        living.add_done_callback(lambda _: ready.put(""))
+        try:
+            yield ready.get() or living.result()  # type: ignore[func-returns-value]
+        finally:
+            stop.set()
+            living.result()
+
+
+@pytest.fixture(scope="module")
+def plugin(
     request: pytest.FixtureRequest,
     cluster: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[Plugin]:
-    """A world without simulated nodes: its pods run on a real one, and what they run is played."""
+) -> Iterator[Plugin]:
     folder = tmp_path_factory.mktemp("plugin")
     image = played_trainer.push_played_trainer(cluster["registry"], folder / "image")
     (folder / "bin").mkdir()
-    async with world("plugin", trainer.well, folder, nodes=0) as the_world:
-        kube = Kube(the_world.namespace)
-        made = Plugin(kube, write_programs(folder / "bin"), image, f"{kube.namespace}-played")
+    with operated(folder) as namespace:
+        kube = Kube(namespace)
+        made = Plugin(kube, write_programs(folder / "bin"), image, f"{namespace}-played")
         its_class = {
             "apiVersion": "finetune.dev/v1beta1",
             "kind": "FineTuneClass",
@@ -203,6 +230,7 @@ def test_the_list_has_every_job(jobs: Plugin) -> None:
     ]
     whole = json.loads(jobs("list", "-o", "json").out)
     assert {each["kind"] for each in whole["items"]} == {"FineTuneJob"}
+    assert not any("managedFields" in each["metadata"] for each in whole["items"])
     elsewhere = jobs("list", "-A").out
     assert elsewhere.startswith("NAMESPACE")
     assert jobs.kube.namespace in elsewhere

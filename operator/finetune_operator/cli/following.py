@@ -110,11 +110,16 @@ class Follower:
     def _begin(self, source: Source, tail: int | None = None) -> asyncio.Task[None]:
         key = source.uid, source.container
         if key not in self._readers:
-            self._readers[key] = asyncio.create_task(self._read(source, tail))
+            own = [reader for (uid, _), reader in self._readers.items() if uid == source.uid]
+            self._readers[key] = asyncio.create_task(self._read(source, tail, own))
         return self._readers[key]
 
-    async def _read(self, source: Source, tail: int | None) -> None:
-        """To the end of the container, whatever breaks off meanwhile."""
+    async def _read(
+        self, source: Source, tail: int | None, before: list[asyncio.Task[None]]
+    ) -> None:
+        """To the end of the container, whatever breaks off meanwhile; the containers of a pod one
+        `before` the other, as they ran."""
+        await asyncio.gather(*before)
         after = ""
         while True:
             try:
@@ -152,4 +157,4 @@ class Follower:
 
 def _headline(status: FineTuneJobStatus) -> str:
     told = telling(status)
-    return told.message if told else ""
+    return " ".join(told.message.split()) if told else ""

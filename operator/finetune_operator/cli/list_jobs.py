@@ -91,6 +91,8 @@ def _as_objects(found: list[JsonObject], output: str) -> str:
     if output == "name":
         names = (each["metadata"]["name"] for each in found)
         return "".join(f"finetunejob.finetune.dev/{name}\n" for name in names)
+    for each in found:
+        each["metadata"].pop("managedFields", None)  # as kubectl leaves out what nobody reads
     whole = {"apiVersion": "v1", "kind": "List", "items": found}
     if output == "json":
         return json.dumps(whole, indent=4) + "\n"

@@ -14,6 +14,7 @@ from finetune_operator.domain.views import view_pod
 from tests.unit.cli.stories import Story
 from tests.unit.cluster.test_client import Loopback
 from tests.unit.domain.in_memory import Object
+from tests.unit.domain.lifecycle.looks import edit
 
 
 class StoryServer:
@@ -24,6 +25,9 @@ class StoryServer:
         self.lines = lines
         self.breaks_after: int | None = None
         """The next log that is followed breaks off after so many lines."""
+        self.forbidden_events = False
+        self.changes: list[Object] = []
+        """Patches of the job; each is obeyed at once."""
         self.asked: list[tuple[str, dict[str, str]]] = []
         self._told = asyncio.Condition()
         self._version = 1
@@ -35,31 +39,63 @@ class StoryServer:
             self._told.notify_all()
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[UserClient]:
+    async def serving(self) -> AsyncIterator[str]:
+        """Gives its URL."""
         application = web.Application()
-        namespace = "/namespaces/{namespace}"
-        jobs, pods = (
-            f"/apis/finetune.dev/v1beta1{namespace}/finetunejobs",
-            f"/api/v1{namespace}/pods",
-        )
+        jobs = "/apis/finetune.dev/v1beta1/namespaces/{namespace}/finetunejobs"
+        pods = "/api/v1/namespaces/{namespace}/pods"
         application.router.add_get(jobs, self._jobs)
+        application.router.add_get("/apis/finetune.dev/v1beta1/finetunejobs", self._jobs)
+        application.router.add_get(f"{jobs}/{{name}}", self._job)
+        application.router.add_patch(f"{jobs}/{{name}}", self._change)
+        application.router.add_get("/apis/batch/v1/namespaces/{namespace}/jobs", self._batch_jobs)
+        application.router.add_get("/api/v1/namespaces/{namespace}/events", self._events)
         application.router.add_get(pods, self._pods)
         application.router.add_get(f"{pods}/{{name}}/log", self._log)
         runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         try:
-            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            async with UserClient(Loopback(url), 5) as client:
-                yield client
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
         finally:
             await runner.cleanup()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[UserClient]:
+        async with self.serving() as url, UserClient(Loopback(url), 5) as client:
+            yield client
 
     async def _jobs(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, lambda: [self.story.job.to_dict()])
 
     async def _pods(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, lambda: self.story.all("Pod"))
+
+    async def _batch_jobs(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, lambda: self.story.all("Job"))
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self.forbidden_events:
+            return web.json_response({"message": "events is forbidden"}, status=403)
+        about_job = self.story.job.metadata.uid in request.query["fieldSelector"]
+        return web.json_response({"items": self.story.events if about_job else []})
+
+    async def _job(self, request: web.Request) -> web.StreamResponse:
+        if request.match_info["name"] != self.story.job.metadata.name:
+            return web.json_response({"message": "not found"}, status=404)
+        return web.json_response(self.story.job.to_dict())
+
+    async def _change(self, request: web.Request) -> web.StreamResponse:
+        self.changes.append(await request.json())
+        edit(self.story, **self.changes[-1]["spec"])
+        self.story.settle()
+        for pod in self.story.pods():
+            saved = '{"reason": "Preempted", "message": "saved", "step": 431}'
+            self.story.end(pod, 13, saved)
+            await self.tell()
+        self.story.settle()
+        await self.tell()
+        return web.json_response(self.story.job.to_dict())
 
     async def _answer(self, request: web.Request, objects: object) -> web.StreamResponse:
         self.asked.append((request.path, dict(request.query)))
