@@ -98,7 +98,11 @@ class Karpenter:
                 "taints": [{"key": "simulated", "value": self.group, "effect": "NoSchedule"}],
             },
         }
-        disruption = {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "1s"}
+        disruption = {
+            "consolidationPolicy": "WhenEmpty",
+            "consolidateAfter": "1s",
+            "budgets": [{"nodes": "100%"}],
+        }
         pool = {
             "apiVersion": "karpenter.sh/v1",
             "kind": "NodePool",

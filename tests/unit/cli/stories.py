@@ -14,6 +14,8 @@ from finetune_operator.cli.description import Known
 from finetune_operator.cli.happenings import happenings
 from finetune_operator.cli.pods import ordered
 from finetune_operator.domain.lifecycle import Decision
+from finetune_operator.domain.line import Hold, Turn
+from finetune_operator.domain.observed import Line
 from finetune_operator.domain.views import view_batch_job
 from finetune_trainer.manifest import Failure
 from tests.cluster.simulation import trainer
@@ -115,7 +117,7 @@ def in_line() -> Story:
             story.run(pod)
             story.end(pod)
         story.now += timedelta(seconds=30)
-        story.line = type(story.line)(starting=("research/large",))
+        story.line = Line(Turn(Hold.START, 2, 5, by="research/large"))
     story.settle()
     return story
 
