@@ -45,9 +45,15 @@ async def say(
     tools: Tools, kind: Kind, live: JsonObject, status: JsonObject, events: Iterable[Event]
 ) -> bool:
     """One status write if it changed, and only then the events. Whether it changed."""
-    told = {name: value for name, value in status.items() if value not in ([], {})}
-    changed = await tools.client.patch_status(kind, live, told)
+    changed = await tools.client.patch_status(kind, live, _told(status))
     for event in events:
         _log.info("%s: %s", event.reason, event.message)
         await tools.recorder.record(live, event, tools.now())
     return changed
+
+
+def _told(status: JsonObject) -> JsonObject:
+    """Without what is empty: an object that was written before there was such a field stays as it
+    is."""
+    inner = {name: _told(each) if isinstance(each, dict) else each for name, each in status.items()}
+    return {name: each for name, each in inner.items() if each not in ([], {})}

@@ -15,7 +15,7 @@ from tests.cluster.resilience.audit import READS, AuditLog, Event, at, resource
 from tests.cluster.resilience.jobs import Sources, finetune_job
 
 SECONDS_BETWEEN_WRITES = 10
-LONG = {"spec": {"training": {"maxSteps": 600}, "checkpoint": {"intervalSteps": 300}}}
+LONG = {"spec": {"training": {"maxSteps": 1500}, "checkpoint": {"intervalSteps": 750}}}
 
 
 @dataclass(frozen=True)
