@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import Reason
 from finetune_operator.cli.columns import columns, named
 from finetune_operator.cli.description import describe
 from finetune_operator.cli.job_state import end, queue_place, telling
@@ -22,7 +22,6 @@ from finetune_operator.cli.plan import planned
 from finetune_operator.cli.refusals import Refused
 from finetune_operator.cli.stop import saved_step, what_is_kept
 from finetune_operator.cli.top import screenful
-from finetune_operator.domain import conditions
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Container, Pod
 from finetune_trainer.exit_codes import ExitCode
