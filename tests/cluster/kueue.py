@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from tests.cluster.conftest import DEVCLUSTER
-from tests.cluster.kube import Kube, Object, restricted
+from tests.cluster.kube import Kube, KubectlError, Object, restricted
 
 NAMESPACE = "kueue-system"
 API = "kueue.x-k8s.io/v1beta2"
@@ -57,10 +58,26 @@ def kueue() -> Iterator[None]:
     values = ["--values", "-", "--wait", "--timeout", "3m"]
     _helm("upgrade", "--install", "kueue", str(folder / "chart"), *values, stdin=json.dumps(VALUES))
     try:
+        _answers(Kube(""))
         yield
     finally:
         _helm("uninstall", "kueue", "--wait", "--timeout", "2m")
         Kube("").delete("namespace", NAMESPACE, wait=120)
+
+
+def _answers(kube: Kube) -> None:
+    """Kueue is ready a moment before each node knows where its webhooks are."""
+    tried = json.dumps(_typed("ResourceFlavor", "tried"))
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            kube.run("apply", "--dry-run=server", "-f", "-", stdin=tried)
+        except KubectlError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ async def test_a_job_that_another_controller_manages_is_left_alone(kube: Kube) -
         elsewhere = job(kube, "elsewhere", node, {}, managedBy="kueue.x-k8s.io/multikueue")
         kube.apply(elsewhere, job(kube, "here", node, {}))
         await asyncio.to_thread(kube.wait_for_job, "here", deadline=90)
-        assert "status" not in kube.get(JOBS, "elsewhere")
+        assert kube.get(JOBS, "elsewhere")["status"] == {"observedGeneration": -1}, "the default"
         owners = {each["metadata"]["labels"]["finetune.dev/job"] for each in kube.items("jobs")}
         assert owners == {"here"}
         moved = kube.refused({**elsewhere, "spec": {**elsewhere["spec"], "managedBy": ""}})
