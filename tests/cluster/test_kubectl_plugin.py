@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from finetune_operator.api.conditions import Reason
 from finetune_trainer.exit_codes import ExitCode
 from tests.cluster import played_trainer
 from tests.cluster.conftest import dump
@@ -215,7 +216,7 @@ def test_a_job_that_failed_says_what_to_do_and_its_logs_end_as_the_trainer_did(
     jobs.kube.wait_for_job("refused", "Failed", deadline=ENDS_WITHIN)
     page = jobs("describe", "refused").out
     assert "Now:       train.jsonl line 7: no field messages: write one" in page
-    assert "To do:     Correct the data and create the job again." in page
+    assert f"To do:     {Reason.DATA_ERROR.remedy}" in page
     logs = jobs("logs", "-f", "refused", "--role", "train", "--no-prefix", "--tail", "1")
     assert (logs.code, logs.out) == (ExitCode.DATA_ERROR, "refused\n")
 
