@@ -19,6 +19,7 @@ from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.gpu_provisioner import GpuProvisioner, provisioning
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.world import JOBS, World, world
+from tests.cluster.stand_in import definition
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.timeout(300)]
 
@@ -28,34 +29,15 @@ FINALIZER = "finetune.dev/nodes"
 POLL_SECONDS = 0.1
 
 
-def stand_in() -> Object:
-    """A NodeClaim that takes anything: enough to see the way of a job."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
-    }
-    names = {"kind": "NodeClaim", "plural": "nodeclaims", "singular": "nodeclaim"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "nodeclaims.karpenter.sh"},
-        "spec": {
-            "group": "karpenter.sh",
-            "scope": "Cluster",
-            "names": names,
-            "versions": [version],
-        },
-    }
-
-
 @pytest.fixture
 def node_claims(cluster: dict[str, Any]) -> Iterator[None]:
     """The kind NodeClaim is served meanwhile."""
-    kube, crd = Kube(""), yaml.safe_load(CRD.read_text()) if CRD.exists() else stand_in()
+    kube, crd = (
+        Kube(""),
+        yaml.safe_load(CRD.read_text())
+        if CRD.exists()
+        else definition("NodeClaim", "karpenter.sh", "v1", "Cluster"),
+    )
     name = f"crd/{crd['metadata']['name']}"
     try:
         kube.run("apply", "--server-side", "-f", "-", stdin=json.dumps(crd))

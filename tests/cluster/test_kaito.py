@@ -21,6 +21,7 @@ from tests.cluster.kube import Kube, KubectlError, Object, condition, is_true
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Api
 from tests.cluster.simulation.stand import stand
+from tests.cluster.stand_in import definition
 from tests.unit.publishing.builders import ADAPTER, job
 
 pytestmark = pytest.mark.exclusive
@@ -57,30 +58,6 @@ def installed(*crds: Object) -> Iterator[None]:
 def its_own() -> list[Object]:
     """KAITO's own CRDs; none where they are not beside the repository."""
     return [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("kaito.sh_*.yaml"))]
-
-
-def stand_in() -> Object:
-    """A Workspace that takes anything: enough to see the way of a job."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {
-        "name": "v1beta1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
-    }
-    names = {"kind": "Workspace", "plural": "workspaces", "singular": "workspace"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "workspaces.kaito.sh"},
-        "spec": {
-            "group": "kaito.sh",
-            "scope": "Namespaced",
-            "names": names,
-            "versions": [version],
-        },
-    }
 
 
 @pytest.fixture
@@ -181,7 +158,9 @@ async def test_a_job_waits_for_kaito_and_then_is_published_through_it(kube: Kube
             deadline=120,
         )
         assert condition(waits, "Published")["reason"] == "KAITOMissing"
-        with installed(*(its_own() or [stand_in()])):
+        with installed(
+            *(its_own() or [definition("Workspace", "kaito.sh", "v1beta1", "Namespaced")])
+        ):
             await asyncio.to_thread(publish_through_kaito, kube)
             kube.delete("finetunejobs.finetune.dev", "phi3", wait=60)
             assert kube.exists("workspaces.kaito.sh", "phi3")

@@ -103,8 +103,6 @@ class Provision:
     placement: Placement = ANYWHERE
     refusals: tuple[Refusal, ...] = ()
     """Offers that have just been refused; remembered in the job's status until they are due."""
-    failed: bool = False
-    """No offer can ever be fulfilled: the job fails with reason and message."""
     requeue_after: float | None = None
     """Seconds after which to look again although nothing was seen to change."""
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from finetune_operator.api.conditions import Reason
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.views import last_seen
-from finetune_operator.nodes.provisioner import NO_CAPACITY
+from finetune_operator.nodes.provisioner import INSTANCE_TYPE, NO_CAPACITY
 
 STEPS = ("Launched", "Registered", "Initialized")
 """Conditions of a NodeClaim, in the order in which they become True."""
@@ -94,11 +94,7 @@ def _next(claim: JsonObject) -> JsonObject | None:
 
 def _step(claim: JsonObject) -> tuple[Reason, str]:
     labels, waits_for = claim["metadata"].get("labels", {}), _next(claim) or {}
-    what = [
-        labels[key]
-        for key in ("node.kubernetes.io/instance-type", "karpenter.sh/capacity-type")
-        if key in labels
-    ]
+    what = [labels[key] for key in (INSTANCE_TYPE, "karpenter.sh/capacity-type") if key in labels]
     message = f"NodeClaim {claim['metadata']['name']} is being made"
     message += f" ({', '.join(what)})" if what else ""
     reason, said = waits_for.get("reason", _UNTOUCHED), waits_for.get("message", "")

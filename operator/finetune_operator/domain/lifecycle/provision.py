@@ -112,8 +112,7 @@ def nodes_are_there(work: Work) -> bool:
         message = "; ".join(
             f"{each.instance_type} ({each.capacity_type}): {each.message}" for each in known
         )
-    for_good = refused and all(each.reason == Reason.PROVISIONING_FAILED for each in known)
-    if provision.failed or for_good:
+    if refused and all(each.reason == Reason.PROVISIONING_FAILED for each in known):
         work.fail(reason, message)
         return False
     if refused:

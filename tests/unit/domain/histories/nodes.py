@@ -70,9 +70,7 @@ NODES: dict[str, History] = {
     "the provider refuses what the class says": _answered(
         replace(ASKED, reason=Reason.PROVISIONER_MISCONFIGURED, message="no role on the cluster")
     ),
-    "the provider does not know the instance type": _answered(
-        replace(ASKED, failed=True, reason=Reason.PROVISIONING_FAILED, message="no such size")
-    ),
+    "the provider does not know the instance type": _refused(Reason.PROVISIONING_FAILED),
     "its nodes are given back": _given_back,
     "the class that its nodes are of is deleted": _class_deleted,
 }
