@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from finetune_operator.domain.actions import Action, DeleteAgentPool, PutAgentPool
 from finetune_operator.domain.provisioning import Provision
 from finetune_operator.nodes.aks import sweep
-from finetune_operator.nodes.aks.agent_pool import OURS
+from finetune_operator.nodes.aks.agent_pool import JOB_UID
 from finetune_operator.nodes.aks.decide import decide
 from tests.arm.cluster import FakeCluster, Json
 from tests.unit.nodes.aks.azure_in_memory import AzureInMemory
@@ -150,7 +150,7 @@ class Histories(RuleBasedStateMachine):
             found = self._decide(job)
             if found.ready:
                 (pool,) = found.placement.node_selector.values()
-                assert self.cluster.pools[pool].properties["tags"][OURS[0]] == job.uid
+                assert self.cluster.pools[pool].properties["tags"][JOB_UID] == job.uid
                 assert len(self.cluster.pools[pool].nodes) >= job.nodes
 
     def teardown(self) -> None:
@@ -196,8 +196,7 @@ class Histories(RuleBasedStateMachine):
 
     def _has_one_pool(self, job: Job) -> bool:
         """Its nodes are ready, and nothing else costs for its sake."""
-        tag = OURS[0]
-        pools = [each for each in self.cluster.all() if _tags(each).get(tag) == job.uid]
+        pools = [each for each in self.cluster.all() if _tags(each).get(JOB_UID) == job.uid]
         return self._decide(job).ready and len(pools) == 1
 
     def _decide(self, job: Job) -> Provision:
