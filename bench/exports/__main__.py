@@ -157,11 +157,16 @@ def _answers_of_torch(material: Material, tokens: int) -> list[list[int]]:
 
 
 def _answer(model: Any, ids: NDArray[np.int64], tokens: int) -> list[int]:
+    """The prompt and what follows it, without the token that ends an answer: transformers returns
+    it, and onnxruntime-genai does not."""
     given = torch.from_numpy(ids)[None]
     made = model.generate(
         given, attention_mask=torch.ones_like(given), max_new_tokens=tokens, do_sample=False
     )
-    return [int(each) for each in made[0]]
+    said = [int(each) for each in made[0]]
+    ends = model.generation_config.eos_token_id
+    ended = len(said) > len(ids) and said[-1] in (ends if isinstance(ends, list) else [ends])
+    return said[:-1] if ended else said
 
 
 if __name__ == "__main__":

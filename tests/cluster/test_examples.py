@@ -20,7 +20,7 @@ FILES = {
     path: [each for each in yaml.safe_load_all(path.read_text()) if each["apiVersion"] == VERSION]
     for path in examples("*.yaml")
 }
-"""Those of ours; a repository for Argo CD or Flux holds kinds that this cluster does not know."""
+"""Those of ours; other projects' kinds (Flux's, Karpenter's) are unknown to this cluster."""
 
 JOBS = [path for path, found in FILES.items() if "FineTuneJob" in {each["kind"] for each in found}]
 
@@ -28,7 +28,8 @@ JOBS = [path for path, found in FILES.items() if "FineTuneJob" in {each["kind"] 
 def manifests() -> list[Any]:
     shown = [document for text in PAGES for document in yaml.safe_load_all(text)]
     made = [each if "kind" in each else merged(MINIMAL, each) for each in shown]
-    return made + [each for found in FILES.values() for each in found]
+    ours = [each for each in made if each["apiVersion"] == VERSION]
+    return ours + [each for found in FILES.values() for each in found]
 
 
 def test_every_manifest_is_accepted(kube: Kube) -> None:
