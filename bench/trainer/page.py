@@ -10,8 +10,8 @@ _INTRODUCTION = """\
 # How fast it trains, and beside whom
 
 The same LoRA (rank 16, every linear module), optimizer, data and order of work, each contestant in
-a process of its own, in turns, so that whatever the machine does meanwhile hits all; medians of
-{rounds} rounds. The data are {conversations} real conversations (package `chitchat-dataset`) of
+a process of its own, in turns, so that whatever the machine does meanwhile hits all; medians of the
+rounds. The data are {conversations} real conversations (package `chitchat-dataset`) of
 natural length up to {max_length} tokens, so that nobody has to cut one; the model is
 SmolLM2-135M-Instruct, in {precision}. A micro-step has four conversations, or a row of {row}
 tokens, which is about as many. Conversations of a second count from the first optimizer step to the
@@ -49,10 +49,9 @@ def page(report: Report, bf16: Report | None = None) -> str:
     more = []
     if bf16:
         more = [_IN_BF16, table(bf16.runs, bf16.products), *compared(report, bf16), ""]
-    rounds = max(len(each) for each in report.runs.values())
     return "\n".join(
         [
-            _INTRODUCTION.format(**report.settings, rounds=rounds),
+            _INTRODUCTION.format(**report.settings),
             table(report.runs, report.products),
             *more,
             "",

@@ -27,8 +27,8 @@ def table(runs: Mapping[str, Sequence[Measured]], alone: Sequence[float]) -> str
     peaks = {name: statistics.median(run.peak_bytes for run in each) for name, each in runs.items()}
     lines = [
         "| | conversations/s | ours is | of the time, products alone | peak memory | ours needs "
-        "| padding | last loss |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| padding | last loss | rounds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, each in runs.items():
         ratio = f"{rates['ours'] / rates[name]:.2f} ×" if "ours" in rates else ""
@@ -37,7 +37,7 @@ def table(runs: Mapping[str, Sequence[Measured]], alone: Sequence[float]) -> str
         lines.append(
             f"| {CONTESTANTS[name].title} | {rates[name]:.3f} | {ratio} | {used} "
             f"| {peaks[name] / 2**30:.2f} GiB "
-            f"| {needs} | {each[0].padding:.0%} | {each[-1].last_loss:.3f} |"
+            f"| {needs} | {each[0].padding:.0%} | {each[-1].last_loss:.3f} | {len(each)} |"
         )
     return "\n".join([*lines, "", *_ladder(rates, peaks), "", *_verdicts(rates, peaks)])
 
