@@ -121,6 +121,9 @@ def measure(configuration: Configuration) -> dict[str, Any]:
                     with autocast(precision, device):
                         loss = summed_loss(model, row)
                     torch.autograd.backward(loss)
+                    # As in transformers.Trainer, whose step ends here: what the graph's own
+                    # functions have kept beside autograd (bitsandbytes in eight bits) goes with it.
+                    del loss
                 optimizer.step()
                 optimizer.zero_grad()
                 if device.type == "cuda":

@@ -1,5 +1,7 @@
 """What memory/ computes against real models: their parameters, what is trained, what is kept."""
 
+import weakref
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from finetune_trainer.engine import footprint
 from finetune_trainer.engine.attention import register_attention
 from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.norms import fuse_norms
-from finetune_trainer.engine.rows import make_row
+from finetune_trainer.engine.rows import Row, make_row
 from finetune_trainer.memory import activations
 from finetune_trainer.memory.catalogue import Known, catalogue
 from finetune_trainer.memory.estimate import estimate
@@ -20,8 +22,11 @@ from finetune_trainer.memory.families import architecture_from_config
 from finetune_trainer.memory.layout import Machine
 from finetune_trainer.memory.trained import count
 from finetune_trainer.methods import METHODS
+from finetune_trainer.objectives.causal import CausalObjective
 from finetune_trainer.recipe import MethodType, Recipe
-from tests.trainer.recipes import recipe
+from finetune_trainer.workspace import Workspace
+from tests.trainer.matrix import train
+from tests.trainer.recipes import recipe, workspace
 
 MODELS = [
     "microsoft/Phi-3-mini-4k-instruct",
@@ -151,6 +156,38 @@ def test_what_stays_from_step_to_step_is_as_estimated(model_type: str, method: s
     assert found.gradients == sum(each.grad.nbytes for each in trained if each.grad is not None)
     assert found.gradients == pytest.approx(expected.gradients, rel=0.01)
     assert found.optimizer == pytest.approx(expected.optimizer, rel=0.01)
+
+
+def test_the_graph_of_a_row_ends_before_the_next_row_is_computed(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What custom functions keep beside autograd, as bitsandbytes' in eight bits does, ends only
+    with the graph."""
+    graphs: list[weakref.ref[object]] = []
+    left: list[int] = []
+
+    def summed(self: CausalObjective, model: torch.nn.Module, row: Row) -> torch.Tensor:
+        left.append(sum(each() is not None for each in graphs))
+        loss, part_of_graph = summed_loss(model, row), Kept()
+        assert loss.grad_fn is not None
+        loss.grad_fn.register_hook(lambda *_, held=part_of_graph: None)
+        graphs.append(weakref.ref(part_of_graph))
+        return loss
+
+    monkeypatch.setattr(CausalObjective, "summed_loss", summed)
+    made = workspace(
+        tmp_path,
+        tiny_model,
+        training={"maxSteps": 2, "maxLength": 64, "tokensPerBatch": 256},
+        compute={"passes": {"microBatch": 1}},
+    )
+    train(made, Workspace(tmp_path), attempt=1)
+    assert len(left) > 2
+    assert set(left) == {0}
+
+
+class Kept:
+    """Something that a node of a graph holds."""
 
 
 def _saved(model: torch.nn.Module, dtype: torch.dtype) -> int:

@@ -133,6 +133,9 @@ class PackedTrainer(Trainer):
                     part = self._objective.summed_loss(model, row) * factor
                 self.accelerator.backward(part)
             loss += part.detach()
+            # The graph ends before the next is made: what bitsandbytes' product in eight bits keeps
+            # beside autograd is let go with it only, a copy of every input.
+            del part
         return loss
 
     @contextlib.contextmanager

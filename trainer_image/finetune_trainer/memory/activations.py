@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from finetune_trainer.memory.architecture import Architecture, Linear, Role
 from finetune_trainer.memory.trained import scales_inputs, targeted
-from finetune_trainer.recipe import MethodType, QuantizationType, Recipe
+from finetune_trainer.recipe import Device, MethodType, QuantizationType, Recipe
 
 _OF_RMS = 4
 """Bytes of 1 / RMS of a token."""
@@ -123,7 +123,19 @@ def _method(recipe: Recipe, architecture: Architecture, size: int) -> int:
             if method.low_rank.dropout:
                 count += (4 + 1) * sum(each.inputs for each in modules)
     if recipe.quantization.type is QuantizationType.INT8:
-        # bitsandbytes' product in eight bits keeps its input as well.
+        count += _eight_bits(recipe, architecture, size)
+    return count
+
+
+def _eight_bits(recipe: Recipe, architecture: Architecture, size: int) -> int:
+    """bitsandbytes' product keeps its input, which an adapter keeps already where there is one;
+    and on a GPU every column of it in which a number is beyond 6: how many is the model's, so
+    all."""
+    adapted: tuple[Linear, ...] = ()
+    if recipe.method.type in (MethodType.LORA, MethodType.DORA):
+        adapted = targeted(architecture, recipe.method.targets)
+    count = _inputs([each for each in architecture.linears if each not in adapted], size)
+    if recipe.compute.device is Device.GPU:
         count += _inputs(architecture.linears, size)
     return count
 
