@@ -11,7 +11,7 @@ def prepare(assignment: task.Assignment, held_out: bool = False) -> tuple[Recipe
     Args:
         held_out: whether as many conversations again are to be measured before and after.
     """
-    validation = [{"storageUri": "file:///held-out"}] if held_out else None
+    validation = [{"storageUri": "file:///held-out"}] if held_out else []
     recipe = Recipe.model_validate(
         {
             "job": {"namespace": "bench", "name": "trainer", "generation": 1},

@@ -215,13 +215,16 @@ class Client:
             return
 
     async def last_lines(self, namespace: str, pod: str, container: str) -> str:
-        """The end of what a container printed, some 20 lines; empty where it is gone already."""
+        """The end of what a container printed, some 20 lines; empty where it cannot be had.
+
+        Asked for once: the kubelet of a lost node never answers, and a job must not wait for it.
+        """
         query = {"container": container, "tailLines": "20", "limitBytes": "16384"}
         path = path_of(POD, namespace, pod, "log")
         try:
-            return await self._request_text("GET", path, query=query)
-        except (errors.NotFoundError, errors.RefusedError):
-            return ""  # the pod, or the container's log, is no more
+            return await self._attempt("GET", path, query)
+        except errors.ApiError:
+            return ""
 
     async def get_path(self, path: str) -> JsonObject:
         """What the server answers at a path that is no object, such as its signing keys."""
@@ -271,8 +274,8 @@ class Client:
         method: str,
         path: str,
         query: Mapping[str, str] | None,
-        data: bytes | None,
-        content_type: str,
+        data: bytes | None = None,
+        content_type: str = "application/json",
     ) -> str:
         if self._session is None:
             raise RuntimeError("the client is used outside its context")

@@ -97,6 +97,14 @@ async def test_each_status_has_its_error_and_only_some_are_tried_again(
         assert len(server.requests) == 1 + retried
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
+async def test_a_log_that_cannot_be_had_is_asked_for_once_and_is_empty(status: int) -> None:
+    """The node is lost, and its kubelet will never answer."""
+    async with served(lambda _: (status, {"message": "no route"})) as (client, server):
+        assert await client.last_lines("ml", "job-train-1", "train") == ""
+        assert len(server.requests) == 1
+
+
 async def test_retries_end_with_the_deadline_of_the_call() -> None:
     async with served(lambda _: (503, {"message": "etcd is away"}), call_seconds=0.5) as (
         client,
