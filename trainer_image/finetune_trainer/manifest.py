@@ -209,10 +209,23 @@ class Published(Frozen):
     images: list[Pushed]
     """What was trained comes first."""
     completion: Trained
+    unrecorded: str = ""
+    """Why it cannot be found again by what decided it; empty where it can, or nobody asked."""
 
     def uri(self, image: Pushed) -> str:
         """oci://host/repository@sha256:…"""
         return f"{self.repository}@{image.digest}"
+
+
+class Looked(Frozen):
+    """End of `reuse`."""
+
+    found: Published | None = None
+    """An earlier result that was verified, and has the names that this job asks for."""
+    job: str = ""
+    """`namespace/name` of the job that has trained it."""
+    problem: str = ""
+    """Why what is there cannot be used; empty where there is nothing, or it can."""
 
 
 class FileDigest(Frozen):

@@ -35,6 +35,7 @@ class Role(StrEnum):
     """What a Job of ours does; value of the label finetune.dev/role."""
 
     PREPARE = "prepare"
+    REUSE = "reuse"
     TRAIN = "train"
     PUBLISH = "publish"
     SERVE = "serve"

@@ -30,6 +30,7 @@ from finetune_operator.domain.names import NODES_FINALIZER, Role
 from finetune_operator.domain.observed import BatchJob, Child, Line, Notice, Observed, Pod
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
 from finetune_operator.domain.publication import Publication
+from finetune_operator.domain.readiness import is_ready
 from finetune_operator.domain.views import (
     belongs_to,
     view_batch_job,
@@ -235,14 +236,13 @@ async def _line(
 ) -> Line | None:
     """Read while a job that takes turns waits to start, or for the last of its nodes."""
     status = job.status
-    prepared = status.resolved is not None and status.resolved.dataset_digest is not None
     done = any(
         conditions.is_true(status.conditions, kind)
         for kind in (ConditionType.TRAINED, ConditionType.FAILED)
     )
     if done or job.spec.suspend or not takes_turns(job, its_class):
         return Line()
-    if not prepared:
+    if not is_ready(status):
         return None  # nobody sees a job in the line before its status says that it is ready
     running = [each for each in batch_jobs if each.role is Role.TRAIN and not each.over]
     if not running:

@@ -37,6 +37,8 @@ class Blueprint:
     insecure_registries: tuple[str, ...] = ()
     progress_url: str = ""
     """Base URL of the operator's progress endpoint; empty where there is none."""
+    result_key: str = ""
+    """By which the result is recorded and looked for; empty where nothing can tell it apart."""
     placement: Placement = ANYWHERE
     """Of the pods that train."""
 
