@@ -117,7 +117,7 @@ class Progress(ApiModel):
     total_steps: Count
     """Optimizer steps of the whole training."""
     steps: Text
-    """The two of them, such as 420/1800; `1800/1800 (reused)` where an earlier job has done them."""
+    """The two of them, such as 420/1800; with `(reused)` where an earlier job has done them."""
     percentage: Annotated[int, Field(ge=0, le=100)]
     """Share of the steps that are done."""
     loss: Decimal | None = None

@@ -1,4 +1,4 @@
-"""What was trained once is found again in the registry, though nothing in the cluster knows of it."""
+"""What was trained once is found again in the registry, though no object knows of it."""
 
 from __future__ import annotations
 
