@@ -184,7 +184,8 @@ def _pull(image: ImageReference, registry: Registry, temporary: Path) -> Path:
     layers = json.loads((temporary / "manifest.json").read_text()).get("layers", [])
     if len(layers) != 1:
         raise DataError(f"{image.uri} has {len(layers)} layers, and this trainer writes one")
-    return temporary / layers[0]["digest"].partition(":")[2]
+    digest: str = layers[0]["digest"]
+    return temporary / digest.partition(":")[2]
 
 
 def _digests(layer: Path, image: ImageReference) -> dict[str, str]:

@@ -42,7 +42,11 @@ class Phase(StrEnum):
         Verdict.IN_PROGRESS,
         "Not looked at yet. Not acceptable: see condition Accepted; kstatus then says Failed.",
     )
-    PREPARING = "Preparing", Verdict.IN_PROGRESS, "Model and data are fetched and checked."
+    PREPARING = (
+        "Preparing",
+        Verdict.IN_PROGRESS,
+        "Model and data are fetched and checked; an earlier result is looked for.",
+    )
     QUEUED = "Queued", Verdict.IN_PROGRESS, "Waits for its turn, or for nodes."
     TRAINING = "Training", Verdict.IN_PROGRESS, "The pods of an attempt run."
     PUBLISHING = "Publishing", Verdict.IN_PROGRESS, "Trained; the result is pushed and published."
