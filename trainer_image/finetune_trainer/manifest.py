@@ -88,6 +88,8 @@ class Fetched(Frozen):
     digest: str = Field(pattern=DIGEST_PATTERN)
     revision: str = ""
     """The commit or digest that the given revision or tag resolved to; empty if there is none."""
+    without_cache: str | None = None
+    """Why the model cache was given and not used."""
 
 
 class FetchedInput(Fetched):
@@ -96,6 +98,8 @@ class FetchedInput(Fetched):
     storage_uri: str
     requested_revision: str
     """As the user gave it; `revision` is what it resolved to at that time."""
+    cached: str = ""
+    """Path of the folder, where it lies in the model cache and not in inputs/<name>/."""
 
 
 class Lengths(Frozen):

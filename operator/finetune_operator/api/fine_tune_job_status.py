@@ -73,6 +73,8 @@ class Resolved(ApiModel):
     """sha256 of the recipe: exactly what is run."""
     trainer_image: Text | None = None
     """Image of the training pods."""
+    model_cache: Text | None = None
+    """PersistentVolumeClaim in which the model lies; absent where it is the job's own volume."""
 
 
 class Plan(ApiModel):

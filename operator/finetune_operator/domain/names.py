@@ -27,6 +27,7 @@ QUEUED_JOB = f"{PASSED_ON}job-uid"
 """Label of Kueue's Workloads: uid of the Job."""
 
 WORKSPACE_PATH = "/workspace"
+MODEL_CACHE_PATH = "/model-cache"
 RECIPE_FILE = "recipe.json"
 RECIPE_PATH = "/etc/finetune"
 

@@ -27,7 +27,15 @@ from finetune_operator.domain.kinds import (
 )
 from finetune_operator.domain.lifecycle.provision import node_request, without_class
 from finetune_operator.domain.names import NODES_FINALIZER, Role
-from finetune_operator.domain.observed import BatchJob, Child, Line, Notice, Observed, Pod
+from finetune_operator.domain.observed import (
+    BatchJob,
+    Child,
+    Line,
+    ModelCache,
+    Notice,
+    Observed,
+    Pod,
+)
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
 from finetune_operator.domain.publication import Publication
 from finetune_operator.domain.readiness import is_ready
@@ -35,6 +43,7 @@ from finetune_operator.domain.views import (
     belongs_to,
     view_batch_job,
     view_child,
+    view_model_cache,
     view_notices,
     view_pod,
     view_workload,
@@ -129,6 +138,7 @@ async def observe(
         storage_is_shared=await existing.storage_is_shared(client, claim_wanted.storage_class_name)
         if undecided and job.spec.compute.nodes > 1
         else None,
+        model_cache=await _model_cache(client, job, its_class) if undecided else None,
         line=line,
         progress=said.progress,
         unchanged_seconds=said.unchanged_seconds,
@@ -157,6 +167,17 @@ async def _children(client: Client, job: FineTuneJob) -> list[JsonObject | None]
         wanted.append(read(SERVICE, names.service(name)))
     found = await asyncio.gather(*wanted)
     return [*found, None][:3]
+
+
+async def _model_cache(
+    client: Client, job: FineTuneJob, its_class: FineTuneClass | None
+) -> ModelCache | None:
+    """Of models that are fetched over the network."""
+    wanted = its_class.spec.model_cache if its_class else None
+    if wanted is None or not job.spec.model.storage_uri.startswith(("hf://", "oci://")):
+        return None
+    claim = await client.get(VOLUME_CLAIM, job.metadata.namespace, wanted.claim_name)
+    return view_model_cache(wanted.claim_name, claim)
 
 
 def _own(child: JsonObject | None, job: FineTuneJob) -> Child | None:

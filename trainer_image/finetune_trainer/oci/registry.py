@@ -10,6 +10,7 @@ from pathlib import Path
 from finetune_trainer.errors import (
     ConfigurationError,
     CredentialsRefusedError,
+    NoSpaceError,
     TrainerError,
     UnavailableError,
 )
@@ -32,7 +33,7 @@ _ABSENT = re.compile(r"manifest unknown|name unknown|name_unknown|not found|404 
 _ERRORS: tuple[tuple[re.Pattern[str], type[TrainerError], str], ...] = (
     (
         re.compile(r"no space left on device", re.I),
-        UnavailableError,
+        NoSpaceError,
         "the volume is full: delete what is not needed there, or give it more space",
     ),
     (

@@ -107,6 +107,7 @@ class Work:
             image=self.resolved.trainer_image or "",
             insecure_registries=its_class.spec.insecure_registries if its_class else (),
             progress_url=self.around.progress_url,
+            model_cache=self.resolved.model_cache or "",
             result_key=self.result_key() or "",
             placement=self.seen.provision.placement,
         )
