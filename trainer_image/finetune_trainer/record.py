@@ -38,7 +38,6 @@ class Record:
 
     image: ImageReference
     """Of the index, by its tag."""
-    key: str
     job: str
     """`namespace/name` of the job that has trained it."""
     members: dict[str, Member]
@@ -68,13 +67,14 @@ def write(
     Args:
         completion: completion.json.
         image: whose repository they are in.
-        temporary: a folder that does not exist, and will not afterwards.
+        temporary: a folder of nobody else's; it does not exist afterwards.
 
     Raises:
         TrainerError: the registry does not take it.
     """
     manifest = CompletionManifest.model_validate_json(completion.read_bytes())
     job = f"{manifest.job.namespace}/{manifest.job.name}"
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
         packed = pack(
             {COMPLETION_FILE: completion}, {KIND: COMPLETION, KEY: key}, temporary / "image"
@@ -116,7 +116,7 @@ def find(key: str, image: ImageReference, registry: Registry) -> Record | None:
     if index.media_type != INDEX_TYPE or index.annotations.get(KEY) != key:
         raise DataError(f"{place.uri} is the record of something else: {KEY} is not {key}")
     members = {each.annotations.get(KIND, ""): each for each in index.manifests}
-    return Record(place, key, index.annotations.get(JOB, ""), members)
+    return Record(place, index.annotations.get(JOB, ""), members)
 
 
 def completion_of(

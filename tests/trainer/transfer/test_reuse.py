@@ -127,6 +127,17 @@ def test_recording_again_pushes_nothing(open_registry: RunningRegistry, tmp_path
     assert blobs == {path: path.stat().st_mtime_ns for path in open_registry.root.rglob("data")}
 
 
+def test_leftovers_of_a_killed_publish_are_no_obstacle(
+    open_registry: RunningRegistry, tmp_path: Path
+) -> None:
+    left = tmp_path / "published/.record/image/blobs/sha256"
+    left.mkdir(parents=True)
+    (left / "layer").write_bytes(b"half")
+    _, said = published(open_registry, "leftovers", tmp_path)
+    assert said.unrecorded == ""
+    assert not (tmp_path / "published/.record").exists()
+
+
 def test_what_cannot_be_recorded_is_published_all_the_same(
     open_registry: RunningRegistry, tmp_path: Path
 ) -> None:
