@@ -31,6 +31,7 @@ end() {{ echo "$2"; printf '%s' "$3" > /dev/termination-log; exit "$1"; }}
 case "$3" in
 fetch) end 0 "fetched" '{trainer.FETCHED}' ;;
 check) end 0 "checked" '{trainer.CHECKED}' ;;
+reuse) end 0 "nothing found" '{trainer.LOOKED}' ;;
 publish) end 0 "pushed" '{trainer.PUBLISHED}' ;;
 esac
 trap 'end {ExitCode.PREEMPTED:d} "saving a checkpoint" '"'"'{_SAVED.model_dump_json()}'"'" TERM

@@ -191,6 +191,7 @@ def test_logs_are_followed_over_two_attempts_to_the_end(jobs: Plugin) -> None:
         "prepare-1/fetch-model",
         "prepare-1/fetch-train-0",
         "prepare-1/check",
+        "reuse-1",
         "train-1/0",
         "train-2/0",
         "publish-1",

@@ -22,6 +22,7 @@ COMMANDS = {
     "fetch": ("finetune_trainer.fetch", "copy a model or a dataset into the workspace"),
     "check": ("finetune_trainer.check", "refuse in seconds what could not be trained"),
     "inspect": ("finetune_trainer.inspect_data", "show what training sees of a data file"),
+    "reuse": ("finetune_trainer.reuse", "find an earlier result of the same recipe and data"),
     "train": ("finetune_trainer.launch", "train, evaluate and write output/"),
     "publish": ("finetune_trainer.publish", "push output/ to a registry"),
     "serve": ("finetune_trainer.serve", "answer OpenAI-compatible requests"),

@@ -71,6 +71,10 @@ class UnavailableError(TrainerError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class NoSpaceError(UnavailableError):
+    """A volume is full."""
+
+
 class CredentialsRefusedError(TrainerError):
     """A hub or registry answered 401 or 403."""
 

@@ -88,6 +88,8 @@ class Fetched(Frozen):
     digest: str = Field(pattern=DIGEST_PATTERN)
     revision: str = ""
     """The commit or digest that the given revision or tag resolved to; empty if there is none."""
+    without_cache: str | None = None
+    """Why the model cache was given and not used."""
 
 
 class FetchedInput(Fetched):
@@ -96,6 +98,8 @@ class FetchedInput(Fetched):
     storage_uri: str
     requested_revision: str
     """As the user gave it; `revision` is what it resolved to at that time."""
+    cached: str = ""
+    """Path of the folder, where it lies in the model cache and not in inputs/<name>/."""
 
 
 class Lengths(Frozen):
@@ -209,10 +213,23 @@ class Published(Frozen):
     images: list[Pushed]
     """What was trained comes first."""
     completion: Trained
+    unrecorded: str = ""
+    """Why it cannot be found again by what decided it; empty where it can, or nobody asked."""
 
     def uri(self, image: Pushed) -> str:
         """oci://host/repository@sha256:…"""
         return f"{self.repository}@{image.digest}"
+
+
+class Looked(Frozen):
+    """End of `reuse`."""
+
+    found: Published | None = None
+    """An earlier result that was verified, and has the names that this job asks for."""
+    job: str = ""
+    """`namespace/name` of the job that has trained it."""
+    problem: str = ""
+    """Why what is there cannot be used; empty where there is nothing, or it can."""
 
 
 class FileDigest(Frozen):

@@ -4,7 +4,6 @@ Repeating it is free: the same files give the same image, and one that is there 
 """
 
 import argparse
-import dataclasses
 import errno
 import hashlib
 import logging
@@ -13,8 +12,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer import credentials
-from finetune_trainer.errors import ConfigurationError, DataError, UnavailableError
+from finetune_trainer import credentials, record
+from finetune_trainer.artifacts import destination, kinds, named, repository, trained_of
+from finetune_trainer.errors import ConfigurationError, DataError, TrainerError, UnavailableError
 from finetune_trainer.gates import failures
 from finetune_trainer.manifest import (
     ArtifactKind,
@@ -27,8 +27,11 @@ from finetune_trainer.manifest import (
 from finetune_trainer.oci.layout import PackedImage, pack
 from finetune_trainer.oci.reference import ImageReference
 from finetune_trainer.oci.registry import Registry, digest_of
-from finetune_trainer.recipe import Export, Recipe, read_recipe
+from finetune_trainer.recipe import Recipe, read_recipe
 from finetune_trainer.workspace import Workspace
+
+UNRECORDED_LENGTH = 500
+"""Of what is told of a record that could not be written: a termination message is short."""
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,9 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--uri", required=True, help="oci://HOST/REPOSITORY:TAG")
+    parser.add_argument(
+        "--result-key", default="", help="sha256:… of what decided the result; recorded under it"
+    )
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
     parser.add_argument("--workspace", type=Path, default=Path("/workspace"))
     parser.add_argument(
@@ -47,14 +53,18 @@ def run(arguments: argparse.Namespace) -> Published:
     authfile = credentials.find(arguments.credentials, credentials.REGISTRY_AUTHFILE)
     registry = Registry(authfile, tuple(arguments.insecure_registry))
     workspace = Workspace(arguments.workspace)
-    return publish(read_recipe(arguments.recipe), arguments.uri, workspace, registry)
+    recipe = read_recipe(arguments.recipe)
+    return publish(recipe, arguments.uri, workspace, registry, key=arguments.result_key)
 
 
-def publish(recipe: Recipe, uri: str, workspace: Workspace, registry: Registry) -> Published:
+def publish(
+    recipe: Recipe, uri: str, workspace: Workspace, registry: Registry, *, key: str = ""
+) -> Published:
     """Verify output/, and pack, push and read back what the recipe exports, one after the other.
 
     What was trained gets the tag of `uri`; of everything else the tag ends in its folder's name.
-    Where a gate does not hold, no tag moves: what is pushed has its digest only.
+    Where a gate does not hold, no tag moves: what is pushed has its digest only. Recorded under
+    `key` it is all the same, since another job may set other gates.
 
     Raises:
         ConfigurationError: there is nothing to publish, it is another recipe's, or the name is bad.
@@ -62,22 +72,42 @@ def publish(recipe: Recipe, uri: str, workspace: Workspace, registry: Registry) 
         CredentialsRefusedError: the registry answered 401 or 403.
         UnavailableError: the registry or space on the volume is missing for now.
     """
-    image = _destination(uri)
+    image = destination(uri)
     completion, trained = _read_completion(recipe, workspace)
     for file in completion.files:
         _verify(workspace.output, file)
     pushed = [
         _publish_one(kind, completion, image, workspace, registry, recipe=recipe)
-        for kind in _kinds(recipe, completion)
+        for kind in kinds(recipe, completion)
     ]
-    repository = image.uri.removesuffix(f":{image.tag}")
-    return Published(repository=repository, images=pushed, completion=trained)
+    unrecorded = _record(key, pushed, workspace, image, registry) if key else ""
+    return Published(
+        repository=repository(image), images=pushed, completion=trained, unrecorded=unrecorded
+    )
 
 
-def _kinds(recipe: Recipe, completion: CompletionManifest) -> list[ArtifactKind]:
-    """What was trained comes first: it is what is served."""
-    trained = [completion.kind] if Export.ADAPTER in recipe.output.exports else []
-    return [*trained, *(ArtifactKind(each.value) for each in recipe.output.conversions)]
+def _record(
+    key: str,
+    pushed: list[Pushed],
+    workspace: Workspace,
+    image: ImageReference,
+    registry: Registry,
+) -> str:
+    """Why it could not be recorded: the result is pushed, and is not to be lost over that."""
+    temporary = workspace.root / ".record"
+    try:
+        record.write(
+            key,
+            pushed,
+            workspace.completion,
+            image=image,
+            registry=registry,
+            temporary=temporary,
+        )
+    except (TrainerError, OSError) as error:
+        log.warning("the result cannot be found again: %s", error)
+        return str(error)[:UNRECORDED_LENGTH]
+    return ""
 
 
 def _publish_one(
@@ -89,8 +119,7 @@ def _publish_one(
     *,
     recipe: Recipe,
 ) -> Pushed:
-    suffix = "" if kind is completion.kind else f"-{kind.folder}"
-    named = dataclasses.replace(image, tag=image.tag + suffix)
+    target = named(image, kind, completion)
     temporary = workspace.root / ".publish"
     try:
         if temporary.exists():
@@ -99,9 +128,9 @@ def _publish_one(
             _files(kind, completion, workspace), _annotations(kind, completion), temporary
         )
         if failed := failures(recipe.evaluation.gates, completion.evaluation):
-            log.warning("the tag %s is not moved: %s", named.tag, "; ".join(failed))
-            named = named.at(packed.digest)
-        _push(packed, named, registry)
+            log.warning("the tag %s is not moved: %s", target.tag, "; ".join(failed))
+            target = target.at(packed.digest)
+        _push(packed, target, registry)
         shutil.rmtree(temporary)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -111,15 +140,6 @@ def _publish_one(
             " largest export; make checkpoint.volumeClaim.size larger"
         ) from error
     return Pushed(kind=kind, digest=packed.digest, bytes=packed.bytes)
-
-
-def _destination(uri: str) -> ImageReference:
-    image = ImageReference.parse(uri)
-    if image.digest:
-        raise ConfigurationError(
-            f"spec.output.storageUri: {uri} ends in a digest; give a tag, the digest is the result"
-        )
-    return image
 
 
 def _read_completion(recipe: Recipe, workspace: Workspace) -> tuple[CompletionManifest, Trained]:
@@ -143,15 +163,7 @@ def _read_completion(recipe: Recipe, workspace: Workspace) -> tuple[CompletionMa
             f"nothing to publish yet: {', '.join(missing)} of output.exports is not made; the"
             " training container makes it after training"
         )
-    trained = Trained(
-        step=completion.step,
-        total_steps=completion.total_steps,
-        best=completion.best,
-        loss=completion.loss,
-        evaluation=completion.evaluation,
-        completion_digest="sha256:" + hashlib.sha256(content).hexdigest(),
-    )
-    return completion, trained
+    return completion, trained_of(completion, content)
 
 
 def _verify(output: Path, expected: FileDigest) -> None:

@@ -4,7 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from finetune_trainer.errors import ConfigurationError
+from finetune_trainer.manifest import FetchedInput
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Workspace:
 
     def facts(self, fetched: Path) -> Path:
         """The JSON beside an input, written when it is complete."""
-        return fetched.with_name(fetched.name + ".json")
+        return facts_of(fetched)
 
     @property
     def prepared(self) -> Path:
@@ -76,20 +79,39 @@ class Workspace:
         return self.output / "completion.json"
 
 
+def facts_of(fetched: Path) -> Path:
+    """The JSON beside an input, written when it is complete."""
+    return fetched.with_name(fetched.name + ".json")
+
+
 def locate(fetched: Path, storage_uri: str) -> Path:
-    """The input where fetch put it, or, outside a cluster, where a file:// URI points.
+    """The input where fetch put it or found it, or, outside a cluster, where a file:// URI points.
 
     Raises:
-        ConfigurationError: it is in neither place.
+        ConfigurationError: it is in none of these places.
     """
     if fetched.exists():
         return fetched
+    if cached := _in_cache(fetched):
+        if cached.is_dir():
+            return cached
+        raise ConfigurationError(
+            f"{storage_uri} lay in the model cache, and {cached} is gone: create the job again"
+        )
     if storage_uri.startswith("file://"):
         path = Path(storage_uri.removeprefix("file://"))
         if path.exists():
             return path
         raise ConfigurationError(f"{storage_uri} does not exist; correct the path")
     raise ConfigurationError(f"{storage_uri} was not fetched: {fetched} does not exist; run fetch")
+
+
+def _in_cache(fetched: Path) -> Path | None:
+    try:
+        facts = FetchedInput.model_validate_json(facts_of(fetched).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return Path(facts.cached) if facts.cached else None
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -98,6 +98,7 @@ _UNDER_WAY: Reasons = (
     Reason.PENDING,
     Reason.ACCEPTED,
     Reason.PREPARING,
+    Reason.LOOKING,
     Reason.WAITING_FOR_TURN,
     Reason.HELD_BY_QUEUE,
     Reason.STARTING,
@@ -138,7 +139,10 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
         ),
     },
     ConditionType.STARTED: {"True": (Reason.PREPARING,)},
-    ConditionType.TRAINED: {"True": (Reason.TRAINED,)},
+    ConditionType.TRAINED: {
+        "True": (Reason.TRAINED, Reason.REUSED),
+        "False": (Reason.PENDING, Reason.NOTHING_TO_REUSE, Reason.NOT_REUSED),
+    },
     ConditionType.EVALUATED: {
         "True": (Reason.EVALUATED, Reason.HELD_OUT_LEARNED),
         "False": (Reason.NOTHING_HELD_OUT, Reason.GATE_FAILED),

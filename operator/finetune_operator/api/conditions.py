@@ -27,7 +27,10 @@ class ConditionType(StrEnum):
         "Started",
         "The first pod of the job was created, fetching included; stays True for ever.",
     )
-    TRAINED = "Trained", "Training is complete; the output lies in the volume."
+    TRAINED = (
+        "Trained",
+        "Training is complete and the output lies in the volume, or an earlier result is used.",
+    )
     EVALUATED = "Evaluated", "Base and tuned model were measured, and every gate holds."
     PUBLISHED = "Published", "The image is pushed and, if asked for, published."
     SUSPENDED = (
@@ -66,6 +69,23 @@ class Reason(StrEnum):
     # The way of a job.
     ACCEPTED = "Accepted", "The job was checked and its recipe is fixed."
     PREPARING = "Preparing", "Model and data are being fetched and checked."
+    LOOKING = "Looking", "The output's repository is searched for a result of the same."
+    NOTHING_TO_REUSE = (
+        "NothingToReuse",
+        "The output's repository holds no result of the same recipe, model, data and trainer image:"
+        " it is trained.",
+    )
+    NOT_REUSED = (
+        "NotReused",
+        "An earlier result could not be looked for, or what was found cannot be used; the message"
+        " says why, and it is trained.",
+        "Nothing for this job, which trains; so that later ones find its result, correct what the"
+        " message names: images.trainer, output.credentialsSecretRef, or what the registry holds.",
+    )
+    REUSED = (
+        "Reused",
+        "An earlier result of the same recipe, model, data and trainer image is used.",
+    )
     WAITING_FOR_TURN = (
         "WaitingForTurn",
         "As many jobs run as the FineTuneClass allows, or another job of several nodes is starting;"

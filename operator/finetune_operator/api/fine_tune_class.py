@@ -9,7 +9,7 @@ from finetune_operator.api.budget import ClassBudget
 from finetune_operator.api.cel import Matches, Rule, rules
 from finetune_operator.api.provisioner import Provisioner
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource
-from finetune_operator.api.text import Host, ImageReference
+from finetune_operator.api.text import Host, ImageReference, Name
 
 RegistryPattern = Annotated[
     str,
@@ -60,6 +60,16 @@ class Allowed(ApiModel):
     """The same for the jobs of one namespace. Absent: any number."""
 
 
+class ModelCache(ApiModel):
+    """A volume of each namespace in which models lie once for all of its jobs."""
+
+    claim_name: Name
+    """PersistentVolumeClaim of the job's namespace, with ReadWriteMany. Models of hf:// and oci://
+    are fetched into it by what they are, compared with their digest whenever they are taken, and
+    read where they lie. Jobs of a namespace without that claim fetch into their own volume, as they
+    do where the claim is full."""
+
+
 class FineTuneClassSpec(ApiModel):
     """Images, nodes and limits of the jobs of this class."""
 
@@ -71,6 +81,8 @@ class FineTuneClassSpec(ApiModel):
     """What jobs may ask for."""
     budget: ClassBudget = ClassBudget()
     """What jobs may spend on nodes."""
+    model_cache: ModelCache | None = None
+    """Where models are shared. Absent: each job fetches its own."""
     insecure_registries: Annotated[tuple[Host, ...], Field(max_length=16)] = ()
     """Registries spoken to over plain HTTP, host:port; for development only. Default: none."""
 

@@ -1,6 +1,7 @@
 """FineTuneJob: one training of one model, from sources to an answer."""
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -153,6 +154,13 @@ class Translation(ApiModel):
     """Such as English. Absent: not named."""
 
 
+class ReusePolicy(StrEnum):
+    """Whether an earlier result will do."""
+
+    IF_UNCHANGED = "IfUnchanged"
+    ALWAYS = "Always"
+
+
 class FineTuneJobSpec(ApiModel):
     """What is to be trained, on what, where, and where the result goes."""
 
@@ -291,6 +299,10 @@ class FineTuneJobSpec(ApiModel):
     """The image that the result is pushed as."""
     publish: Publish = Publish()
     """Who serves the result."""
+    reuse_policy: ReusePolicy = ReusePolicy.IF_UNCHANGED
+    """IfUnchanged: where output's repository holds the result of the same recipe, model, data and
+    trainer image, whichever job has trained it, that is verified and published, and nothing is
+    trained. Always: it is trained. Default: IfUnchanged."""
     managed_by: ManagedBy | None = None
     """Controller that carries the job out, such as kueue.x-k8s.io/multikueue, which hands it to
     another cluster: this operator then neither acts on it nor writes its status, as Kubernetes

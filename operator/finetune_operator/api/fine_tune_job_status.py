@@ -42,7 +42,11 @@ class Phase(StrEnum):
         Verdict.IN_PROGRESS,
         "Not looked at yet. Not acceptable: see condition Accepted; kstatus then says Failed.",
     )
-    PREPARING = "Preparing", Verdict.IN_PROGRESS, "Model and data are fetched and checked."
+    PREPARING = (
+        "Preparing",
+        Verdict.IN_PROGRESS,
+        "Model and data are fetched and checked; an earlier result is looked for.",
+    )
     QUEUED = "Queued", Verdict.IN_PROGRESS, "Waits for its turn, or for nodes."
     TRAINING = "Training", Verdict.IN_PROGRESS, "The pods of an attempt run."
     PUBLISHING = "Publishing", Verdict.IN_PROGRESS, "Trained; the result is pushed and published."
@@ -69,6 +73,8 @@ class Resolved(ApiModel):
     """sha256 of the recipe: exactly what is run."""
     trainer_image: Text | None = None
     """Image of the training pods."""
+    model_cache: Text | None = None
+    """PersistentVolumeClaim in which the model lies; absent where it is the job's own volume."""
 
 
 class Plan(ApiModel):
@@ -117,7 +123,7 @@ class Progress(ApiModel):
     total_steps: Count
     """Optimizer steps of the whole training."""
     steps: Text
-    """The two of them, such as 420/1800."""
+    """The two of them, such as 420/1800; with `(reused)` where an earlier job has done them."""
     percentage: Annotated[int, Field(ge=0, le=100)]
     """Share of the steps that are done."""
     loss: Decimal | None = None

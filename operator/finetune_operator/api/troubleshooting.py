@@ -34,6 +34,11 @@ class Advice:
 
 ADVICE: Mapping[Reason, Advice] = {
     # The way of a job.
+    Reason.NOT_REUSED: Advice(
+        "The FineTuneClass names the trainer image by a tag, the registry did not answer, or what"
+        " is recorded there was deleted or changed since: [reuse.md](reuse.md).",
+        (_CONDITIONS, _CLASSES, _LOGS),
+    ),
     Reason.WAITING_FOR_TURN: Advice(
         "Two halves of jobs would hold the nodes that each other needs, so whole jobs start one at"
         " a time. Or a queue such as Kueue holds the Job until there is quota.",

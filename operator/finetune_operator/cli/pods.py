@@ -7,7 +7,7 @@ from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Container, Pod
 from finetune_operator.domain.views import view_pod
 
-ROLES = (Role.PREPARE, Role.TRAIN, Role.PUBLISH)
+ROLES = (Role.PREPARE, Role.REUSE, Role.TRAIN, Role.PUBLISH)
 """Of a FineTuneJob, in the order of its life."""
 
 

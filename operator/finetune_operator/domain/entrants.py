@@ -29,7 +29,9 @@ def view_entrant(
     """
     metadata, spec, status = job["metadata"], job["spec"], job.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
-    prepared = (status.get("resolved") or {}).get("datasetDigest")
+    begun = (status.get("attempts") or {}).get("current", 0) > 0
+    looked = ConditionType.TRAINED in conditions  # for an earlier result; see readiness.py
+    prepared = (status.get("resolved") or {}).get("datasetDigest") and (looked or begun)
     over = any(conditions.get(kind, {}).get("status") == "True" for kind in OVER)
     elsewhere = spec.get("managedBy") not in MANAGED_HERE
     if not prepared or over or elsewhere or "deletionTimestamp" in metadata:

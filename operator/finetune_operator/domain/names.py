@@ -27,6 +27,7 @@ QUEUED_JOB = f"{PASSED_ON}job-uid"
 """Label of Kueue's Workloads: uid of the Job."""
 
 WORKSPACE_PATH = "/workspace"
+MODEL_CACHE_PATH = "/model-cache"
 RECIPE_FILE = "recipe.json"
 RECIPE_PATH = "/etc/finetune"
 
@@ -35,6 +36,7 @@ class Role(StrEnum):
     """What a Job of ours does; value of the label finetune.dev/role."""
 
     PREPARE = "prepare"
+    REUSE = "reuse"
     TRAIN = "train"
     PUBLISH = "publish"
     SERVE = "serve"

@@ -139,6 +139,15 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelCache:
+    """The claim that the class names, in the job's namespace."""
+
+    claim_name: str
+    unusable: str = ""
+    """Why it cannot be used; empty where it can."""
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
     """What has to be known to count what a job costs."""
 
@@ -168,6 +177,8 @@ class Observed:
     """Bytes of the smallest GPU of the cluster; None where that is not known."""
     storage_is_shared: bool | None = None
     """Whether several nodes can mount the volume; None where that is not known."""
+    model_cache: ModelCache | None = None
+    """What the job's namespace has of the class' model cache; None where there is none to have."""
     line: Line | None = Line()
     """None: not looked at, since it was not known yet that the job would want to start."""
     progress: Progress | None = None

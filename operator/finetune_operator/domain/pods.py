@@ -80,6 +80,7 @@ def fetching(
     credentials: SecretReference | None,
     insecure_registries: Iterable[str],
     resources: JsonObject,
+    cache: str = "",
 ) -> tuple[JsonObject, list[JsonObject]]:
     """The container that fetches one source, the only holder of its credentials.
 
@@ -87,12 +88,14 @@ def fetching(
         name: of the container; the volumes that only it mounts are named after it.
         destination: path of the directory that is made, within one of `mounts`.
         mounts: where the result goes.
+        cache: path of the model cache, within one of `mounts`; empty where there is none.
 
     Returns:
         The container, and the volumes it needs besides those of `mounts`.
     """
     arguments = ["fetch", "--uri", storage_uri, "--destination", destination]
     arguments += ["--revision", revision] if revision else []
+    arguments += ["--cache", cache] if cache else []
     for host in insecure_registries:
         arguments += ["--insecure-registry", host]
     own_volumes: list[JsonObject] = []

@@ -11,6 +11,7 @@ from enum import StrEnum
 from finetune_operator.api.conditions import Condition, ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.domain import conditions
+from finetune_operator.domain.readiness import is_ready
 
 
 class Stage(StrEnum):
@@ -18,7 +19,7 @@ class Stage(StrEnum):
     nodes, which some providers do for pods that wait, overlap."""
 
     PREPARE = "Prepare"
-    """Model and data are fetched and checked."""
+    """Model and data are fetched and checked, and an earlier result is looked for."""
     QUEUE = "Queue"
     """Ready to go on, and it is not its turn; or the pause after an attempt that failed."""
     PROVISION = "Provision"
@@ -107,7 +108,7 @@ def under_way_since(status: FineTuneJobStatus) -> datetime | None:
 def waiting(status: FineTuneJobStatus) -> Waiting | None:
     """What the job waits for, if its pods have no nodes and it is neither suspended nor over."""
     over = (_TRAINED, ConditionType.SUSPENDED, ConditionType.STALLED, *_OVER)
-    if any(conditions.is_true(status.conditions, each) for each in over) or not _prepared(status):
+    if any(conditions.is_true(status.conditions, each) for each in over) or not is_ready(status):
         return None
     if (since := _nodes_wanted_since(status)) is not None:
         return Waiting(Stage.PROVISION, since)
@@ -146,9 +147,9 @@ class _Change:
 
     def prepared(self) -> Passed | None:
         began = _latest(_since(self.after, ConditionType.STARTED, "True"), _resumed(self.after))
-        if _prepared(self.before) or not _prepared(self.after) or self.after.progress is None:
+        if is_ready(self.before) or not is_ready(self.after):
             return None
-        return _passed(Stage.PREPARE, began, self.after.progress.updated_at)
+        return _passed(Stage.PREPARE, began, _prepared_at(self.after))
 
     def queued(self) -> Passed | None:
         """Up to the admission; of the first attempt, up to when nodes were asked for."""
@@ -176,7 +177,7 @@ class _Change:
         known = self.before.attempts.last if self.before.attempts else None
         if last is not None and last != known:
             number, ended, reason = last.number, last.time, last.reason
-        elif trained := self.became(_TRAINED):
+        elif (trained := self.became(_TRAINED)) and trained.reason != Reason.REUSED:
             number, ended, reason = self._number(), trained.last_transition_time, ""
         elif under_way_since(self.before) and (failed := self.became(ConditionType.FAILED)):
             number, ended, reason = self._number(), failed.last_transition_time, failed.reason
@@ -223,8 +224,11 @@ def _passed(
     return Passed(stage, min(began, ended), ended, attempt, reason)
 
 
-def _prepared(status: FineTuneJobStatus) -> bool:
-    return status.resolved is not None and status.resolved.dataset_digest is not None
+def _prepared_at(status: FineTuneJobStatus) -> datetime | None:
+    """When the data had been checked, or later, when there was no earlier result to use; the
+    progress was written last at the former, or before the last attempt ended."""
+    checked = status.progress.updated_at if status.progress else None
+    return _latest(checked, _since(status, _TRAINED, "False"))
 
 
 def _first(status: FineTuneJobStatus) -> bool:
@@ -232,11 +236,9 @@ def _first(status: FineTuneJobStatus) -> bool:
 
 
 def _ready_since(status: FineTuneJobStatus) -> datetime | None:
-    """When the next attempt could have started, had it been its turn. The progress was written last
-    when the data had been checked, or before the last attempt ended."""
+    """When the next attempt could have started, had it been its turn."""
     last = status.attempts.last if status.attempts else None
-    prepared = status.progress.updated_at if status.progress else None
-    return _latest(prepared, last.time if last else None, _resumed(status))
+    return _latest(_prepared_at(status), last.time if last else None, _resumed(status))
 
 
 def _nodes_wanted_since(status: FineTuneJobStatus) -> datetime | None:

@@ -8,7 +8,14 @@ from finetune_operator.domain import names
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Pod
+from finetune_operator.domain.observed import (
+    BatchJob,
+    Child,
+    Container,
+    ModelCache,
+    Notice,
+    Pod,
+)
 
 
 def view_pod(pod: JsonObject) -> Pod | None:
@@ -81,6 +88,17 @@ def view_batch_job(job: JsonObject) -> BatchJob | None:
         failure=failed.get("message", failed.get("reason", "")) if failed else None,
         ended=_time(end.get("lastTransitionTime")),
     )
+
+
+def view_model_cache(claim_name: str, claim: JsonObject | None) -> ModelCache:
+    """A PersistentVolumeClaim, None where the namespace does not have it."""
+    if claim is None:
+        return ModelCache(claim_name, f"the namespace has no volume claim {claim_name}")
+    modes = claim["spec"].get("accessModes") or []
+    if "ReadWriteMany" not in modes:
+        found = ", ".join(modes)
+        return ModelCache(claim_name, f"volume claim {claim_name} is not ReadWriteMany ({found})")
+    return ModelCache(claim_name)
 
 
 def view_child(child: JsonObject | None) -> Child | None:

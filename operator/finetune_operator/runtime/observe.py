@@ -27,13 +27,23 @@ from finetune_operator.domain.kinds import (
 )
 from finetune_operator.domain.lifecycle.provision import node_request, without_class
 from finetune_operator.domain.names import NODES_FINALIZER, Role
-from finetune_operator.domain.observed import BatchJob, Child, Line, Notice, Observed, Pod
+from finetune_operator.domain.observed import (
+    BatchJob,
+    Child,
+    Line,
+    ModelCache,
+    Notice,
+    Observed,
+    Pod,
+)
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision
 from finetune_operator.domain.publication import Publication
+from finetune_operator.domain.readiness import is_ready
 from finetune_operator.domain.views import (
     belongs_to,
     view_batch_job,
     view_child,
+    view_model_cache,
     view_notices,
     view_pod,
     view_workload,
@@ -128,6 +138,7 @@ async def observe(
         storage_is_shared=await existing.storage_is_shared(client, claim_wanted.storage_class_name)
         if undecided and job.spec.compute.nodes > 1
         else None,
+        model_cache=await _model_cache(client, job, its_class) if undecided else None,
         line=line,
         progress=said.progress,
         unchanged_seconds=said.unchanged_seconds,
@@ -156,6 +167,17 @@ async def _children(client: Client, job: FineTuneJob) -> list[JsonObject | None]
         wanted.append(read(SERVICE, names.service(name)))
     found = await asyncio.gather(*wanted)
     return [*found, None][:3]
+
+
+async def _model_cache(
+    client: Client, job: FineTuneJob, its_class: FineTuneClass | None
+) -> ModelCache | None:
+    """Of models that are fetched over the network."""
+    wanted = its_class.spec.model_cache if its_class else None
+    if wanted is None or not job.spec.model.storage_uri.startswith(("hf://", "oci://")):
+        return None
+    claim = await client.get(VOLUME_CLAIM, job.metadata.namespace, wanted.claim_name)
+    return view_model_cache(wanted.claim_name, claim)
 
 
 def _own(child: JsonObject | None, job: FineTuneJob) -> Child | None:
@@ -235,14 +257,13 @@ async def _line(
 ) -> Line | None:
     """Read while a job that takes turns waits to start, or for the last of its nodes."""
     status = job.status
-    prepared = status.resolved is not None and status.resolved.dataset_digest is not None
     done = any(
         conditions.is_true(status.conditions, kind)
         for kind in (ConditionType.TRAINED, ConditionType.FAILED)
     )
     if done or job.spec.suspend or not takes_turns(job, its_class):
         return Line()
-    if not prepared:
+    if not is_ready(status):
         return None  # nobody sees a job in the line before its status says that it is ready
     running = [each for each in batch_jobs if each.role is Role.TRAIN and not each.over]
     if not running:

@@ -48,6 +48,7 @@ def test_one_job_for_each_attempt_and_one_result(kube: Kube, sources: Sources) -
     assert len(job["status"]["artifacts"]) == 1
     assert {each["metadata"]["name"] for each in kube.items("jobs")} == {
         "orphan-prepare-1",
+        "orphan-reuse-1",
         "orphan-train-1",
         "orphan-publish-1",
     }

@@ -9,6 +9,7 @@ from finetune_trainer.manifest import (
     Fetched,
     Leaks,
     Lengths,
+    Looked,
     Published,
     Pushed,
     Trained,
@@ -39,6 +40,7 @@ _TRAINED = Trained(
     completion_digest=DIGEST,
 )
 TRAINED = _TRAINED.model_dump_json()
+LOOKED = Looked().model_dump_json()
 PUBLISHED = Published(
     repository="oci://registry.local:5000/simulated",
     images=[Pushed(kind=ArtifactKind.ADAPTER, digest=DIGEST, bytes=1000)],
@@ -53,7 +55,7 @@ def well(pod: Object) -> dict[str, End]:
     """Every container of the pod ends well."""
     spec = pod["spec"]
     ends = {each["name"]: End(0, FETCHED) for each in spec.get("initContainers", [])}
-    said = {"check": CHECKED, "train": TRAINED, "publish": PUBLISHED}
+    said = {"check": CHECKED, "reuse": LOOKED, "train": TRAINED, "publish": PUBLISHED}
     return ends | {each["name"]: End(0, said[each["name"]]) for each in spec["containers"]}
 
 

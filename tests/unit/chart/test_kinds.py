@@ -54,6 +54,7 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
                 "maxRunningJobsPerNamespace": 2,
             },
             "budget": {"currency": "EUR", "region": "westeurope", "maxCostPerJob": "200.00"},
+            "modelCache": {"claimName": "models"},
             "insecureRegistries": ["registry.local:5000"],
         },
     }
@@ -67,6 +68,8 @@ def test_the_class_is_one_that_the_api_accepts(render: Render) -> None:
     assert (spec.budget.currency, spec.budget.max_cost_per_job) == ("EUR", "200.00")
     assert spec.allowed.max_running_jobs == 100_000
     assert spec.allowed.max_running_jobs_per_namespace == 2
+    assert spec.model_cache is not None
+    assert spec.model_cache.claim_name == "models"
     assert spec.insecure_registries == ("registry.local:5000",)
 
 

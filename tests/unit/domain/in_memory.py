@@ -27,6 +27,14 @@ Object = dict[str, Any]
 START = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 IMAGES = {"trainer": "registry/trainer:1"}
 CLASS = FineTuneClass.model_validate({"metadata": {"name": "default"}, "spec": {"images": IMAGES}})
+BY_DIGEST = FineTuneClass.model_validate(
+    {
+        "metadata": {"name": "default"},
+        "spec": {"images": {"trainer": "registry/trainer@sha256:" + "1" * 64}},
+    }
+)
+"""Whose jobs look for earlier results."""
+
 CLAIMING = FineTuneClass.model_validate(
     {
         "metadata": {"name": "default"},
@@ -337,8 +345,9 @@ class InMemory:
             self.now += timedelta(seconds=30)
         raise AssertionError(f"never trained: {self.job.status}")
 
-    def finish_well(self, rounds: int = 60) -> None:
-        """From here on all goes well, until the job is over."""
+    def finish_well(self, rounds: int = 90) -> None:
+        """From here on all goes well, until the job is over. What was refused is asked for again
+        within an hour."""
         for _ in range(rounds):
             self.settle()
             self.give_nodes()

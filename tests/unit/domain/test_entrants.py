@@ -18,6 +18,9 @@ def condition(kind: str, status: str, reason: str) -> Object:
     return {"type": kind, "status": status, "reason": reason, "lastTransitionTime": THEN}
 
 
+LOOKED = condition("Trained", "False", "NothingToReuse")
+
+
 def stored(*conditions: Object, attempts: int = 0, **spec: object) -> Object:
     return {
         "metadata": {"namespace": "team", "name": "chat"},
@@ -25,7 +28,7 @@ def stored(*conditions: Object, attempts: int = 0, **spec: object) -> Object:
         "status": {
             "resolved": {"datasetDigest": "sha256:0"},
             "attempts": {"current": attempts},
-            "conditions": list(conditions),
+            "conditions": [LOOKED, *conditions],
         },
     }
 

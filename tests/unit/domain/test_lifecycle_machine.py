@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from finetune_operator.api.condition_reasons import CONDITION_REASONS
+from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.domain.conditions import find
 from finetune_operator.domain.names import NODES_FINALIZER
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.manifest import Looked, Published
 from tests.cluster.simulation import trainer
-from tests.unit.domain.in_memory import CLAIMING, CLASS, InMemory, Object, job
+from tests.unit.domain.in_memory import BY_DIGEST, CLAIMING, CLASS, InMemory, Object, job
 
 DOCUMENTED = {
     (condition.value, status, reason.value)
@@ -231,6 +234,47 @@ class LifeOnGivenNodes(Life):
         assert NODES_FINALIZER not in self.world.job.metadata.finalizers
 
 
+class LifeWithEarlierResults(Life):
+    """The same, where the registry may hold the result already, or fail to say so."""
+
+    its_class = BY_DIGEST
+
+    @initialize(attempt=st.just(0))
+    def it_has_come_so_far(self, attempt: int) -> None:
+        """What is looked for is looked for before the first attempt."""
+        assert attempt == 0
+
+    def made(self, name: str) -> None:
+        super().made(name)
+        trained = find(self.world.job.status.conditions, ConditionType.TRAINED)
+        assert trained is not None, f"{name} was made before anybody had looked"
+        assert trained.status == "False", f"{name} was made although there is a result"
+
+    @precondition(lambda self: self.looking())
+    @rule(found=st.booleans(), problem=st.sampled_from(["", "it was changed"]))
+    def it_is_said_what_there_is(self, found: bool, problem: str) -> None:
+        result = Published.model_validate_json(trainer.PUBLISHED) if found else None
+        said = Looked(found=result, job="team/earlier", problem="" if found else problem)
+        for pod in self.looking():
+            self.world.run(pod)
+            self.world.end(pod, message=said.model_dump_json())
+
+    def looking(self) -> list[Object]:
+        return [
+            pod
+            for pod in self.world.pods()
+            if trainer.attempt_of(pod)[1] == "reuse" and "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    @invariant()
+    def what_is_reused_costs_nothing(self) -> None:
+        trained = find(self.world.job.status.conditions, ConditionType.TRAINED)
+        if trained is not None and trained.reason == Reason.REUSED:
+            assert self.world.job.status.attempts is None
+            assert self.world.job.status.artifacts
+            assert not self.train_pods()
+
+
 SETTINGS = settings(
     max_examples=150,
     stateful_step_count=30,
@@ -239,5 +283,7 @@ SETTINGS = settings(
 )
 TestLife = Life.TestCase
 TestLife.settings = SETTINGS
+TestLifeWithEarlierResults = LifeWithEarlierResults.TestCase
+TestLifeWithEarlierResults.settings = SETTINGS
 TestLifeOnGivenNodes = LifeOnGivenNodes.TestCase
 TestLifeOnGivenNodes.settings = SETTINGS

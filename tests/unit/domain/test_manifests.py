@@ -13,7 +13,7 @@ from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Plan
 from finetune_operator.domain.manifests.common import Blueprint
 from finetune_operator.domain.manifests.prepare import prepare_job
-from finetune_operator.domain.manifests.publish import publish_job
+from finetune_operator.domain.manifests.publish import publish_job, reuse_job
 from finetune_operator.domain.manifests.train import train_job
 from finetune_operator.domain.manifests.volume import (
     headless_service,
@@ -97,6 +97,8 @@ def blueprint(spec: Object) -> Blueprint:
         plan=plan,
         image="registry.example.com/trainer@sha256:" + "0" * 64,
         insecure_registries=("registry.local:5000",),
+        model_cache="models" if gpu else "",
+        result_key="sha256:" + "1" * 64,
         progress_url="http://finetune-operator.finetune-system.svc:8090",
     )
 
@@ -107,6 +109,7 @@ def objects(spec: Object) -> list[Object]:
         recipe_config_map(made.job, "{}"),
         volume_claim(made.job),
         prepare_job(made, 1),
+        reuse_job(made, 1),
         train_job(made, 3),
         publish_job(made, 2),
     ]
@@ -210,8 +213,19 @@ def test_each_secret_is_mounted_into_the_one_container_that_needs_it() -> None:
         "hf-token": ["fetch-model"],
         "pull-adapter": ["fetch-adapter"],
         "pull": ["fetch-validation-0"],
-        "push": ["publish"],
+        "push": ["reuse", "publish"],
     }
+
+
+def test_the_model_cache_is_written_by_who_fetches_and_read_by_who_trains() -> None:
+    mounted = {
+        each["name"]: mount.get("readOnly", False)
+        for pod in pods(LARGE)
+        for each in containers(pod)
+        for mount in each["volumeMounts"]
+        if mount["name"] == "model-cache"
+    }
+    assert mounted == {"fetch-model": False, "check": True, "train": True}
 
 
 def test_only_labels_of_a_queue_are_passed_on() -> None:
@@ -227,6 +241,6 @@ def test_the_longest_names_fit() -> None:
     longest = Blueprint(
         job=made.job.model_copy(update={"metadata": metadata}), plan=made.plan, image="i"
     )
-    for build in (prepare_job, train_job, publish_job):
+    for build in (prepare_job, reuse_job, train_job, publish_job):
         name = build(longest, 999)["metadata"]["name"]
         assert len(f"{name}-63") <= 63, "a pod's host name is its Job's name and its index"

@@ -53,6 +53,12 @@ def resource(path: str) -> str:
 
 def ready(name: str, since: int) -> dict[str, Any]:
     """A job that is prepared and was told to wait."""
+    looked = {
+        "type": "Trained",
+        "status": "False",
+        "reason": "NothingToReuse",
+        "lastTransitionTime": THEN.format(since),
+    }
     told = {
         "type": "Admitted",
         "status": "False",
@@ -69,7 +75,7 @@ def ready(name: str, since: int) -> dict[str, Any]:
             "dataset": {"train": [{"storageUri": "file:///train.jsonl"}]},
             "output": {"storageUri": "oci://registry.example.com/a:v1"},
         },
-        "status": {"resolved": {"datasetDigest": "sha256:0"}, "conditions": [told]},
+        "status": {"resolved": {"datasetDigest": "sha256:0"}, "conditions": [looked, told]},
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from finetune_trainer.errors import (
     ConfigurationError,
     CredentialsRefusedError,
+    NoSpaceError,
     TrainerError,
     UnavailableError,
 )
@@ -104,7 +105,7 @@ def test_digests_are_those_of_the_bytes(tmp_path: Path) -> None:
         ("net/http: TLS handshake timeout", UnavailableError),
         ("received unexpected HTTP status: 503 Service Unavailable", UnavailableError),
         ("toomanyrequests: You have reached your pull rate limit.", UnavailableError),
-        ("write /workspace/.publish/x: no space left on device", UnavailableError),
+        ("write /workspace/.publish/x: no space left on device", NoSpaceError),
         ("mkdir /workspace/inputs/.model: permission denied", UnavailableError),
         ("something nobody has seen before", UnavailableError),
         ("unauthorized: authentication required", CredentialsRefusedError),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetune_trainer import credentials
 from finetune_trainer.errors import ConfigurationError, UnavailableError
-from finetune_trainer.fetch import file, oci, pvc
+from finetune_trainer.fetch import cache, file, oci, pvc
 from finetune_trainer.fetch.place import place
 from finetune_trainer.fetch.source import Access, Kind, Source
 from finetune_trainer.manifest import Fetched
@@ -21,6 +21,12 @@ def _from_hub(source: Source, folder: Path, access: Access) -> str:
     return hub.fetch(source, folder, access)
 
 
+def _pinned_of_hub(source: Source, access: Access) -> Source:
+    from finetune_trainer.fetch import hub  # noqa: PLC0415
+
+    return hub.pin(source, access)
+
+
 SCHEMES: dict[str, Callable[[Source, Path, Access], str]] = {
     "hf": _from_hub,
     "oci": oci.fetch,
@@ -28,7 +34,13 @@ SCHEMES: dict[str, Callable[[Source, Path, Access], str]] = {
     "file": file.fetch,
 }
 
+PINNED: dict[str, Callable[[Source, Access], Source]] = {"hf": _pinned_of_hub, "oci": oci.pin}
+"""What is fetched over the network, and how it is named so that it never stands for another."""
+
 CLAIMS = Path("/sources")
+
+UNUSED_LENGTH = 500
+"""Of why the cache was not used: a termination message is short."""
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +54,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
     )
+    parser.add_argument("--cache", type=Path, help="a folder of models that jobs share")
     parser.add_argument("--claims", type=Path, default=CLAIMS, help="where pvc:// is mounted")
 
 
 def run(arguments: argparse.Namespace) -> Fetched:
     destination = arguments.workspace / arguments.destination
     source = Source(arguments.uri, arguments.revision, Kind.of(destination))
-    access = Access(arguments.credentials, arguments.claims, tuple(arguments.insecure_registry))
+    access = Access(
+        arguments.credentials,
+        arguments.claims,
+        tuple(arguments.insecure_registry),
+        arguments.cache,
+    )
     return fetch(source, destination, access)
 
 
 def fetch(source: Source, destination: Path, access: Access) -> Fetched:
-    """Fetch `source` into the folder `destination`, unless it is there already.
+    """Fetch `source` into the folder `destination`, unless it is there already; a model whose place
+    is the cache is only marked at `destination`.
 
     Raises:
         ConfigurationError: the source names nothing, or nothing of use.
@@ -67,10 +86,19 @@ def fetch(source: Source, destination: Path, access: Access) -> Fetched:
             f" {', '.join(f'{name}://' for name in SCHEMES)}"
         )
     log.info("fetching %s into %s", source.uri, destination)
+    unused: str | None = None
+    if access.cache is not None and source.kind is Kind.MODEL and source.scheme in PINNED:
+        pinned = PINNED[source.scheme](source, access)
+        try:
+            return cache.take(pinned, source, destination, access, scheme)
+        except cache.CacheUnusableError as error:
+            unused = str(error)[:UNUSED_LENGTH]
+            log.warning("%s: it is fetched into the job's own volume", error)
     try:
-        return place(source, destination, lambda folder: scheme(source, folder, access))
+        fetched = place(source, destination, lambda folder: scheme(source, folder, access))
     except OSError as error:
         raise _of_volume(error, destination) from error
+    return fetched.model_copy(update={"without_cache": unused})
 
 
 def _of_volume(error: OSError, destination: Path) -> Exception:

@@ -1,5 +1,6 @@
 """`hf://owner/name`: a repository of the Hugging Face hub, or of one that speaks as it does."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -37,10 +38,7 @@ def fetch(source: Source, target: Path, access: Access) -> str:
     Returns the commit. Only the files of use are asked for. HF_ENDPOINT names another hub.
     """
     where = hub_path(source)
-    secret = credentials.find(access.credentials, credentials.HUB_TOKEN)
-    # False, not None: never a token found lying around in the image.
-    token: str | bool = secret.read_text().strip() if secret else False
-    endpoint = os.environ.get("HF_ENDPOINT")
+    token, endpoint = _token(access), os.environ.get("HF_ENDPOINT")
     try:
         hub = HfApi(endpoint=endpoint, token=token)
         describe = hub.dataset_info if source.kind is Kind.DATASET else hub.model_info
@@ -65,6 +63,27 @@ def fetch(source: Source, target: Path, access: Access) -> str:
         raise classify(source, error) from error
     shutil.rmtree(target / ".cache")
     return commit
+
+
+def pin(source: Source, access: Access) -> Source:
+    """The same by commit, for those who may have the files: the hub tells the commit of a gated
+    model to everybody."""
+    where = hub_path(source)
+    try:
+        hub = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=_token(access))
+        information = hub.model_info(
+            where.repository, revision=source.revision or None, timeout=_QUESTION_SECONDS
+        )
+        hub.auth_check(where.repository)
+    except (httpx2.HTTPError, HFValidationError) as error:
+        raise classify(source, error) from error
+    return dataclasses.replace(source, revision=str(information.sha))
+
+
+def _token(access: Access) -> str | bool:
+    """False, not None, where there is none: never a token found lying around in the image."""
+    secret = credentials.find(access.credentials, credentials.HUB_TOKEN)
+    return secret.read_text().strip() if secret else False
 
 
 def classify(source: Source, error: Exception) -> TrainerError:

@@ -1,5 +1,6 @@
 """`oci://host/repository:tag`: what an image carries below /data, or all of it without such."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -20,28 +21,40 @@ _LAYER_WORD = "tar"
 
 def fetch(source: Source, target: Path, access: Access) -> str:
     """Pull into `target` by digest; returns the digest."""
+    image = _resolved(source, access)
+    empty(target)
+    pulled, unpacked = target / ".image", target / ".content"
+    _registry(access).pull(image, pulled)
+    content = unpack(_layers(source, pulled), unpacked, ROOT, source.uri)
+    _keep(source, content, target)
+    shutil.rmtree(pulled)
+    shutil.rmtree(unpacked)
+    return image.digest
+
+
+def pin(source: Source, access: Access) -> Source:
+    """The same by digest. The registry tells that only to those who may pull it."""
+    return dataclasses.replace(source, uri=_resolved(source, access).uri)
+
+
+def _resolved(source: Source, access: Access) -> ImageReference:
     if source.revision:
         raise ConfigurationError(
             f"{source.field}: {source.uri} takes no revision: write the tag or digest in the URI"
         )
     image = ImageReference.parse(source.uri)
-    authfile = credentials.find(access.credentials, credentials.REGISTRY_AUTHFILE)
-    registry = Registry(authfile, access.insecure_hosts)
-    manifest = registry.manifest(image)
+    manifest = _registry(access).manifest(image)
     if manifest is None:
         raise ConfigurationError(
             f"{source.field}: the registry {image.host} has no {image.name}:"
             " check repository, tag and digest"
         )
-    digest = digest_of(manifest)
-    empty(target)
-    pulled, unpacked = target / ".image", target / ".content"
-    registry.pull(image.at(digest), pulled)
-    content = unpack(_layers(source, pulled), unpacked, ROOT, source.uri)
-    _keep(source, content, target)
-    shutil.rmtree(pulled)
-    shutil.rmtree(unpacked)
-    return digest
+    return image.at(digest_of(manifest))
+
+
+def _registry(access: Access) -> Registry:
+    authfile = credentials.find(access.credentials, credentials.REGISTRY_AUTHFILE)
+    return Registry(authfile, access.insecure_hosts)
 
 
 def _layers(source: Source, pulled: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.fetch.source import Source
 from finetune_trainer.manifest import Fetched, FetchedInput
-from finetune_trainer.workspace import write_durably
+from finetune_trainer.workspace import facts_of, write_durably
 
 
 def place(source: Source, destination: Path, fill: Callable[[Path], str]) -> Fetched:
@@ -20,34 +20,43 @@ def place(source: Source, destination: Path, fill: Callable[[Path], str]) -> Fet
     `fill` gets a folder to fill, which may hold what an interrupted call for the same source left,
     and returns the commit or digest that it resolved to. Complete when `<destination>.json` exists.
     """
-    marker = destination.with_name(destination.name + ".json")
-    present = _read(marker)
+    marker = facts_of(destination)
+    present = read_facts(destination)
     if present is not None and _answers(present, source):
         return Fetched(digest=present.digest, revision=present.revision)
     marker.unlink(missing_ok=True)
-    _remove(destination)
+    remove(destination)
     partial = _partial(source, destination)
     partial.mkdir(parents=True, exist_ok=True)
     revision = fill(partial)
-    fetched = Fetched(digest=_digest_and_sync(partial), revision=revision)
+    fetched = Fetched(digest=digest_and_sync(partial), revision=revision)
     partial.rename(destination)
+    mark(source, destination, fetched)
+    return fetched
+
+
+def mark(source: Source, destination: Path, fetched: Fetched, cached: str = "") -> None:
+    """Say that a source is complete, in `destination` or in the model cache."""
     facts = FetchedInput(
-        **fetched.model_dump(by_alias=False),
+        digest=fetched.digest,
+        revision=fetched.revision,
         storage_uri=source.uri,
         requested_revision=source.revision,
+        cached=cached,
     )
-    write_durably(marker, facts.model_dump_json().encode())
-    return fetched
+    write_durably(facts_of(destination), facts.model_dump_json().encode())
 
 
 def empty(folder: Path) -> None:
     """For sources that cannot go on where they stopped."""
-    _remove(folder)
+    remove(folder)
     folder.mkdir(parents=True)
 
 
 def _answers(present: FetchedInput, source: Source) -> bool:
-    return (present.storage_uri, present.requested_revision) == (source.uri, source.revision)
+    """And lies here: what lay in the cache is asked for only where the cache is used no longer."""
+    wanted = (source.uri, source.revision, "")
+    return (present.storage_uri, present.requested_revision, present.cached) == wanted
 
 
 def _partial(source: Source, destination: Path) -> Path:
@@ -56,11 +65,11 @@ def _partial(source: Source, destination: Path) -> Path:
     partial = destination.with_name(f".{destination.name}.{key}.partial")
     for other in destination.parent.glob(f".{destination.name}.*.partial"):
         if other != partial:
-            _remove(other)
+            remove(other)
     return partial
 
 
-def _digest_and_sync(folder: Path) -> str:
+def digest_and_sync(folder: Path) -> str:
     """SHA-256 over `sha256sum`'s lines for every file in order of path; all is on disk after it."""
     total = hashlib.sha256()
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
@@ -73,14 +82,20 @@ def _digest_and_sync(folder: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def _read(marker: Path) -> FetchedInput | None:
+def read_facts(fetched: Path) -> FetchedInput | None:
+    """What is said beside an input; None while it is not complete."""
     try:
-        return FetchedInput.model_validate_json(marker.read_bytes())
+        return FetchedInput.model_validate_json(facts_of(fetched).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """A folder that fetch has written, if it is there.
+
+    Raises:
+        ConfigurationError: it is no folder.
+    """
     if path.is_symlink() or path.is_file():
         raise ConfigurationError(f"{path} is in the way: it should be a folder written by fetch")
     if path.exists():

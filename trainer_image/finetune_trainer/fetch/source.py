@@ -60,6 +60,8 @@ class Access:
     claims: Path
     """Folder below which each PersistentVolumeClaim is mounted under its name."""
     insecure_hosts: tuple[str, ...]
+    cache: Path | None = None
+    """Folder that jobs share; None: there is none."""
 
 
 @dataclass(frozen=True)

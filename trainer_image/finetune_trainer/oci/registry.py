@@ -10,9 +10,11 @@ from pathlib import Path
 from finetune_trainer.errors import (
     ConfigurationError,
     CredentialsRefusedError,
+    NoSpaceError,
     TrainerError,
     UnavailableError,
 )
+from finetune_trainer.oci.index import PackedIndex
 from finetune_trainer.oci.layout import PackedImage
 from finetune_trainer.oci.reference import ImageReference
 
@@ -31,7 +33,7 @@ _ABSENT = re.compile(r"manifest unknown|name unknown|name_unknown|not found|404 
 _ERRORS: tuple[tuple[re.Pattern[str], type[TrainerError], str], ...] = (
     (
         re.compile(r"no space left on device", re.I),
-        UnavailableError,
+        NoSpaceError,
         "the volume is full: delete what is not needed there, or give it more space",
     ),
     (
@@ -104,6 +106,26 @@ class Registry:
             image,
             ["--preserve-digests", *self._access(image, "dest-")],
             [f"oci:{packed.layout}", f"docker://{image.name}"],
+        )
+
+    def push_index(self, packed: PackedIndex, image: ImageReference) -> None:
+        """Copy an index to the registry, which has the images that it names."""
+        self._transfer(
+            image,
+            ["--preserve-digests", "--multi-arch=index-only", *self._access(image, "dest-")],
+            [f"oci:{packed.layout}", f"docker://{image.name}"],
+        )
+
+    def name(self, image: ImageReference, named: ImageReference) -> None:
+        """Give an image of the registry another name in its repository; nothing of it moves."""
+        present = self.manifest(named)
+        if present is not None and digest_of(present) == image.digest:
+            return
+        access = [*self._access(image, "src-"), *self._access(named, "dest-")]
+        self._transfer(
+            named,
+            ["--preserve-digests", *access],
+            [f"docker://{image.name}", f"docker://{named.name}"],
         )
 
     def _transfer(self, image: ImageReference, options: list[str], names: list[str]) -> None:

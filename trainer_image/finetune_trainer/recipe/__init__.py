@@ -186,6 +186,22 @@ class Recipe(Frozen):
         without["evaluation"] = deciding_nothing if self.evaluation.keep_best else True
         return _digest(self.model_dump(mode="json", exclude=without))
 
+    def result_digest(self) -> str:
+        """`sha256:…` of what decides the result and what is measured of it, but for the contents of
+        what is fetched: those have digests of their own.
+
+        Left out: who runs it, on what, when checkpoints are written, what is made of the result,
+        where data lies and by which name a revision was asked for; and the gates, which decide
+        nothing before there is a result.
+        """
+        without: dict[str, Any] = {
+            **dict.fromkeys(("job", "compute", "distribution", "checkpoint", "output"), True),
+            "model": {"revision", "adapter_revision"},
+            "dataset": {each: {"__all__": {"storage_uri"}} for each in ("train", "validation")},
+            "evaluation": {"gates"},
+        }
+        return _digest(self.model_dump(mode="json", exclude=without))
+
 
 def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))

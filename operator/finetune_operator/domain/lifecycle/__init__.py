@@ -17,6 +17,7 @@ from finetune_operator.domain.lifecycle.prepare import prepare
 from finetune_operator.domain.lifecycle.provision import release
 from finetune_operator.domain.lifecycle.publish import publish
 from finetune_operator.domain.lifecycle.refused import refused
+from finetune_operator.domain.lifecycle.reuse import reuse
 from finetune_operator.domain.lifecycle.suspend import suspend
 from finetune_operator.domain.lifecycle.train import train
 from finetune_operator.domain.lifecycle.work import Decision, Surroundings, Work
@@ -28,6 +29,7 @@ STEPS: tuple[Callable[[Work], bool], ...] = (
     accept,
     suspend,
     prepare,
+    reuse,
     admit,
     train,
     publish,

@@ -20,7 +20,7 @@ from finetune_operator.domain.manifests.volume import (
     recipe_config_map,
     volume_claim,
 )
-from finetune_operator.domain.observed import pods_gone
+from finetune_operator.domain.observed import ModelCache, pods_gone
 from finetune_operator.domain.planning import Cluster, plan_of, planned, pod_memory
 from finetune_operator.domain.recipe_builder import build_recipe
 from finetune_operator.domain.sizing import Sized
@@ -134,8 +134,11 @@ def _fix(work: Work, its_class: FineTuneClass, sized: Sized) -> bool:
         work.goes_on(Phase.PENDING, Reason.PENDING)
         work.again(1)
         return False
+    cache = work.seen.model_cache
     resolved = Resolved(
-        recipe_digest=recipe.digest(), trainer_image=its_class.spec.images.trainer
+        recipe_digest=recipe.digest(),
+        trainer_image=its_class.spec.images.trainer,
+        model_cache=cache.claim_name if cache and not cache.unusable else None,
     ).model_copy(
         update={
             "model_revision": work.resolved.model_revision,
@@ -153,18 +156,19 @@ def _fix(work: Work, its_class: FineTuneClass, sized: Sized) -> bool:
     if settled:
         return True
     work.update(resolved=resolved, plan=plan)
-    work.set(ConditionType.ACCEPTED, True, Reason.ACCEPTED, _accepted(sized))
+    work.set(ConditionType.ACCEPTED, True, Reason.ACCEPTED, _accepted(sized, cache))
     work.goes_on(Phase.PENDING, Reason.ACCEPTED)
     work.event(Reason.ACCEPTED, "")
     work.again(0)
     return False
 
 
-def _accepted(sized: Sized) -> str:
-    """Which of the machines that were named will not be asked for."""
-    if not sized.unfit:
-        return ""
-    return f"{Reason.ACCEPTED.meaning} Not asked for: {'; '.join(sized.unfit)}."
+def _accepted(sized: Sized, cache: ModelCache | None) -> str:
+    """Which of the machines that were named will not be asked for, and why no cache is used."""
+    more = f" Not asked for: {'; '.join(sized.unfit)}." if sized.unfit else ""
+    if cache and cache.unusable:
+        more += f" Without the model cache: {cache.unusable}."
+    return f"{Reason.ACCEPTED.meaning}{more}" if more else ""
 
 
 def _missing(work: Work, recipe: str) -> list[Action]:

@@ -51,6 +51,9 @@ def prepare(work: Work) -> bool:
             "dataset_digest": checked.dataset_digest,
         }
     )
+    if fetched.without_cache:
+        message = f"{fetched.without_cache}: the model was fetched into the job's own volume"
+        work.event(Reason.PREPARING, message, warning=True)
     if checked.leaks.message:
         work.event(Reason.HELD_OUT_LEARNED, checked.leaks.message, warning=True)
     work.update(

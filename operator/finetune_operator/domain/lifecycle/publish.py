@@ -57,15 +57,23 @@ def _push(work: Work) -> bool:
         # The pod is gone and the digest with it; pushing again gives the same one.
         PUSH.start(work, job.number + 1)
         return False
-    artifacts = tuple(
-        Artifact(kind=image.kind, uri=said.uri(image), bytes=image.bytes) for image in said.images
-    )
+    artifacts = artifacts_of(said)
     work.update(artifacts=artifacts)
     work.event(Reason.PUBLISHED, _pushed(artifacts))
+    if said.unrecorded:
+        message = f"no later job will find this result: {said.unrecorded}"
+        work.event(Reason.NOT_REUSED, message, warning=True)
     if not work.holds(ConditionType.EVALUATED):
         record_evaluation(work, said.completion)
     work.goes_on(Phase.PUBLISHING, Reason.PUBLISHING)
     return True
+
+
+def artifacts_of(said: manifest.Published) -> tuple[Artifact, ...]:
+    """What was pushed, by digest."""
+    return tuple(
+        Artifact(kind=image.kind, uri=said.uri(image), bytes=image.bytes) for image in said.images
+    )
 
 
 def _pushed(artifacts: Sequence[Artifact]) -> str:

@@ -53,7 +53,7 @@ class RetriedJob:
             return None
         pods = work.seen.pods_of(self.role, newest.number)
         if pods_gone(pods):
-            self._after_failure(work, newest, classify(newest, pods))
+            self.after_failure(work, newest, classify(newest, pods))
         else:
             work.again(WATCHED_SECONDS)
         return None
@@ -70,7 +70,8 @@ class RetriedJob:
         work.goes_on(phase, reason, found.message if found else "")
         work.again(watched_seconds(work, job))
 
-    def _after_failure(self, work: Work, job: BatchJob, ending: Ending) -> None:
+    def after_failure(self, work: Work, job: BatchJob, ending: Ending) -> None:
+        """Ends the FineTuneJob where trying again cannot help, or was no help too often."""
         limit = work.spec.restarts.limit
         if ending.outcome is Outcome.TERMINAL:
             work.fail(ending.reason, ending.message)
@@ -82,6 +83,10 @@ class RetriedJob:
                 f" the last time so: {ending.message}",
             )
             return
+        self.try_again(work, job, ending)
+
+    def try_again(self, work: Work, job: BatchJob, ending: Ending) -> None:
+        """Creates the next Job, after a pause."""
         due = (job.ended or work.now) + timedelta(seconds=back_off(job.number))
         if work.now >= due:
             self.start(work, job.number + 1)

@@ -18,6 +18,8 @@ from finetune_operator.domain.actions import Action, Apply, Event, Finalize
 from finetune_operator.domain.manifests.common import Blueprint
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Observed
+from finetune_operator.domain.result_key import result_key
+from finetune_trainer.recipe import Recipe
 
 WATCHED_SECONDS = 10.0
 """How soon to look again at what nothing will tell us about, such as events of waiting pods."""
@@ -105,8 +107,17 @@ class Work:
             image=self.resolved.trainer_image or "",
             insecure_registries=its_class.spec.insecure_registries if its_class else (),
             progress_url=self.around.progress_url,
+            model_cache=self.resolved.model_cache or "",
+            result_key=self.result_key() or "",
             placement=self.seen.provision.placement,
         )
+
+    def result_key(self) -> str | None:
+        """By what the result can be told from others; None where it cannot."""
+        if self.seen.recipe is None:
+            return None
+        recipe = Recipe.model_validate_json(self.seen.recipe.content)
+        return result_key(recipe, self.resolved)
 
     def holds(self, kind: ConditionType) -> bool:
         """Whether a condition is True, as far as this decision has come."""

@@ -24,6 +24,7 @@ OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1"}
 """Containers that run model code read what was fetched and never look for more."""
 
 WORKSPACE_MOUNT: Mapping[str, Any] = {"name": "workspace", "mountPath": names.WORKSPACE_PATH}
+CACHE_MOUNT: Mapping[str, Any] = {"name": "model-cache", "mountPath": names.MODEL_CACHE_PATH}
 _RECIPE_MOUNT = {"name": "recipe", "mountPath": names.RECIPE_PATH, "readOnly": True}
 
 
@@ -37,6 +38,10 @@ class Blueprint:
     insecure_registries: tuple[str, ...] = ()
     progress_url: str = ""
     """Base URL of the operator's progress endpoint; empty where there is none."""
+    model_cache: str = ""
+    """Claim in which the model lies; empty where it is the job's own volume."""
+    result_key: str = ""
+    """By which the result is recorded and looked for; empty where nothing can tell it apart."""
     placement: Placement = ANYWHERE
     """Of the pods that train."""
 
@@ -160,6 +165,21 @@ def container(
     }
     resources = template.resources.to_dict()
     return made | ({"resources": resources} if any(resources.values()) else {})
+
+
+def cache_mounts(blueprint: Blueprint) -> list[JsonObject]:
+    """Where the model is only read."""
+    return [{**CACHE_MOUNT, "readOnly": True}] if blueprint.model_cache else []
+
+
+def cache_volumes(blueprint: Blueprint, *, read_only: bool) -> list[JsonObject]:
+    """The claim in which the model lies, if there is one."""
+    if not blueprint.model_cache:
+        return []
+    claim: JsonObject = {"claimName": blueprint.model_cache}
+    if read_only:
+        claim["readOnly"] = True
+    return [{"name": CACHE_MOUNT["name"], "persistentVolumeClaim": claim}]
 
 
 def _failure_rules() -> list[JsonObject]:

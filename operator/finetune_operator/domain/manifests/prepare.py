@@ -4,11 +4,14 @@ from finetune_operator.api.sources import DataSource, ModelSource
 from finetune_operator.domain import names, pods
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.manifests.common import (
+    CACHE_MOUNT,
     OFFLINE,
     RECIPE,
     WORKSPACE_MOUNT,
     Blueprint,
     batch_job,
+    cache_mounts,
+    cache_volumes,
     container,
     pod_spec,
 )
@@ -31,12 +34,21 @@ def prepare_job(blueprint: Blueprint, number: int) -> JsonObject:
         for index, source in enumerate(spec.dataset.validation or ())
     ]
     fetched = [_fetch(blueprint, name, source) for name, source in sources]
-    check = container(blueprint, CHECK, [CHECK, "--recipe", RECIPE], environment=OFFLINE)
+    check = container(
+        blueprint,
+        CHECK,
+        [CHECK, "--recipe", RECIPE],
+        environment=OFFLINE,
+        mounts=cache_mounts(blueprint),
+    )
     pod = pod_spec(
         blueprint,
         init_containers=[made for made, _ in fetched],
         containers=[check],
-        volumes=[volume for _, volumes in fetched for volume in volumes],
+        volumes=[
+            *cache_volumes(blueprint, read_only=False),
+            *(volume for _, volumes in fetched for volume in volumes),
+        ],
     )
     return batch_job(blueprint, Role.PREPARE, number, pod)
 
@@ -45,13 +57,16 @@ def _fetch(
     blueprint: Blueprint, name: str, source: ModelSource | DataSource
 ) -> tuple[JsonObject, list[JsonObject]]:
     resources = blueprint.job.spec.compute.pod_template.resources.to_dict()
+    # Only the base model: data and adapters are small, and of one job each.
+    cached = name == "model" and blueprint.model_cache != ""
     return pods.fetching(
         f"fetch-{name}",
         blueprint.image,
         storage_uri=source.storage_uri,
         revision=source.revision if isinstance(source, ModelSource) else None,
         destination=f"{names.WORKSPACE_PATH}/inputs/{name}",
-        mounts=[dict(WORKSPACE_MOUNT)],
+        mounts=[dict(WORKSPACE_MOUNT), *([dict(CACHE_MOUNT)] if cached else [])],
+        cache=names.MODEL_CACHE_PATH if cached else "",
         credentials=source.credentials_secret_ref,
         insecure_registries=blueprint.insecure_registries,
         resources=resources if any(resources.values()) else {},

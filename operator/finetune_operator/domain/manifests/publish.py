@@ -1,4 +1,5 @@
-"""The Job that pushes the result; it runs no model code and holds the push credential."""
+"""The Jobs that push a result, or look for an earlier one; they run no model code, and hold the
+credential of the output and no other."""
 
 from finetune_operator.domain import pods
 from finetune_operator.domain.actions import JsonObject
@@ -12,12 +13,24 @@ from finetune_operator.domain.manifests.common import (
 from finetune_operator.domain.names import Role
 
 PUBLISH = "publish"
+REUSE = "reuse"
 
 
 def publish_job(blueprint: Blueprint, number: int) -> JsonObject:
     """One try to push; waits for nothing, so that a registry that is down costs no pod."""
+    return _at_output(blueprint, Role.PUBLISH, PUBLISH, number)
+
+
+def reuse_job(blueprint: Blueprint, number: int) -> JsonObject:
+    """One look for an earlier result."""
+    return _at_output(blueprint, Role.REUSE, REUSE, number)
+
+
+def _at_output(blueprint: Blueprint, role: Role, command: str, number: int) -> JsonObject:
     output = blueprint.job.spec.output
-    arguments = [PUBLISH, "--recipe", RECIPE, "--uri", output.storage_uri]
+    arguments = [command, "--recipe", RECIPE, "--uri", output.storage_uri]
+    if blueprint.result_key:
+        arguments += ["--result-key", blueprint.result_key]
     for host in blueprint.insecure_registries:
         arguments += ["--insecure-registry", host]
     volumes: list[JsonObject] = []
@@ -26,10 +39,10 @@ def publish_job(blueprint: Blueprint, number: int) -> JsonObject:
         secret = {"secretName": output.credentials_secret_ref.name, "defaultMode": 0o440}
         volumes.append({"name": "credentials", "secret": secret})
         mounts.append({"name": "credentials", "mountPath": pods.CREDENTIALS_PATH, "readOnly": True})
-    main = container(blueprint, PUBLISH, arguments, environment={}, mounts=mounts)
+    main = container(blueprint, command, arguments, environment={}, mounts=mounts)
     return batch_job(
         blueprint,
-        Role.PUBLISH,
+        role,
         number,
         pod_spec(blueprint, containers=[main], volumes=volumes),
     )

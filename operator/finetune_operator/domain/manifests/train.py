@@ -10,6 +10,8 @@ from finetune_operator.domain.manifests.common import (
     RECIPE,
     Blueprint,
     batch_job,
+    cache_mounts,
+    cache_volumes,
     container,
     pod_spec,
 )
@@ -36,7 +38,11 @@ def train_job(blueprint: Blueprint, number: int) -> JsonObject:
         TRAIN,
         [TRAIN, "--recipe", RECIPE],
         environment={**OFFLINE, **_environment(blueprint, number)},
-        mounts=[{"name": "shared-memory", "mountPath": "/dev/shm"}, *_token_mounts(blueprint)],  # noqa: S108
+        mounts=[
+            {"name": "shared-memory", "mountPath": "/dev/shm"},  # noqa: S108
+            *cache_mounts(blueprint),
+            *_token_mounts(blueprint),
+        ],
     )
     main["env"].append({"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": _RANK}}})
     if plan.gpus_per_node:
@@ -47,6 +53,7 @@ def train_job(blueprint: Blueprint, number: int) -> JsonObject:
         containers=[main],
         volumes=[
             {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},
+            *cache_volumes(blueprint, read_only=True),
             *_token_volumes(blueprint),
         ],
         grace_seconds=GRACE_SECONDS,

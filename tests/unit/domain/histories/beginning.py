@@ -8,8 +8,10 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.domain.line import Hold, Turn
 from finetune_operator.domain.observed import Line
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.manifest import Looked, Published
+from tests.cluster.simulation import trainer
 from tests.unit.domain.histories.world import TWO_NODES, History, Recorded, finish_pods
-from tests.unit.domain.in_memory import CLASS, job
+from tests.unit.domain.in_memory import BY_DIGEST, CLASS, job
 
 ALPACA = {"dataset": {**job().to_dict()["spec"]["dataset"], "format": "Alpaca"}}
 
@@ -72,6 +74,34 @@ def _prepare_unavailable() -> Recorded:
     return world
 
 
+def _looking() -> Recorded:
+    world = Recorded(job())
+    world.finetune_class = BY_DIGEST
+    finish_pods(world)
+    world.make_pods()
+    return world
+
+
+def _looked(code: int = 0, **said: Any) -> History:
+    """The look for an earlier result has ended so."""
+
+    def history() -> Recorded:
+        world = _looking()
+        [pod] = world.pods()
+        world.run(pod)
+        world.end(pod, code, Looked(**said).model_dump_json())
+        world.settle()
+        return world
+
+    return history
+
+
+def _trained_again() -> Recorded:
+    world = Recorded(job(reusePolicy="Always"))
+    finish_pods(world)
+    return world
+
+
 BEGINNING: dict[str, History] = {
     "created, not looked at yet": _new,
     "accepted": _accepted,
@@ -87,5 +117,13 @@ BEGINNING: dict[str, History] = {
     "a quota refuses a child": _refused_by_api_server("exceeded quota", for_good=False, at=_new),
     "model and data are being fetched": _preparing,
     "the hub is away": _prepare_unavailable,
+    "an earlier result is looked for": _looking,
+    "there is no earlier result": _looked(),
+    "an earlier result cannot be used": _looked(problem="its files are not what was trained"),
+    "the output's registry refuses to tell": _looked(ExitCode.CREDENTIALS_REFUSED),
+    "an earlier result is used": _looked(
+        found=Published.model_validate_json(trainer.PUBLISHED), job="team/earlier"
+    ),
+    "no earlier result is wanted": _trained_again,
     "waits for its turn": _waiting_in_line,
 }

@@ -11,6 +11,8 @@ from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain.conditions import find
 from finetune_operator.domain.lifecycle import Surroundings, refused
+from finetune_operator.domain.views import view_model_cache
+from tests.unit.domain.histories.world import Recorded
 from tests.unit.domain.in_memory import InMemory, job
 from tests.unit.domain.lifecycle.looks import condition
 
@@ -54,6 +56,28 @@ def test_refused_when_applied(
     assert said in message
     assert condition(world, ConditionType.STALLED)[0] == "True"
     assert world.objects == {}
+
+
+@pytest.mark.parametrize(
+    ("claim", "used", "said"),
+    [
+        ({"accessModes": ["ReadWriteMany"]}, "models", ""),
+        ({"accessModes": ["ReadWriteOnce"]}, None, "is not ReadWriteMany (ReadWriteOnce)"),
+        (None, None, "Without the model cache: the namespace has no volume claim models."),
+    ],
+)
+def test_the_model_cache_is_fixed_with_the_rest(
+    claim: dict[str, Any] | None, used: str | None, said: str
+) -> None:
+    world = Recorded(job())
+    found = view_model_cache("models", {"spec": claim} if claim else None)
+    world.also_seen = {"model_cache": found}
+    world.settle()
+    assert world.job.status.resolved is not None
+    assert world.job.status.resolved.model_cache == used
+    assert said in condition(world, ConditionType.ACCEPTED)[2]
+    mounted = "model-cache" in str(world.objects["Job", "chat-prepare-1"])
+    assert mounted == (used is not None)
 
 
 @pytest.mark.parametrize("registry", ["registry.local:5000", "registry.local*", "*:5000/sim*"])

@@ -24,7 +24,8 @@ class OnAKS(InMemory):
 
     def __init__(self, **compute: Any) -> None:
         types = [LARGE.instance_type, SMALL.instance_type]
-        super().__init__(job(compute={"device": "CPU", "instanceTypes": types, **compute}))
+        machines = {"device": "CPU", "instanceTypes": types, **compute}
+        super().__init__(job(reusePolicy="Always", compute=machines))
         self.finetune_class = aks_class()
         self.cluster = FakeCluster(lambda: self.now)
         self.azure = AzureInMemory(self.cluster)
