@@ -263,7 +263,7 @@ class InMemory:
         }
         self._tell_job(pod, code)
         if "deletionTimestamp" in pod["metadata"]:
-            self.objects.pop(("Pod", pod["metadata"]["name"]))
+            self.objects.pop(("Pod", pod["metadata"]["name"]), None)
 
     def evict(self, pod: Object) -> None:
         """The eviction API: the pod is told to leave."""

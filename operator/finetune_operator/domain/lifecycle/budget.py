@@ -150,7 +150,9 @@ def _held(status: FineTuneJobStatus, work: Work) -> Held | None:
             offers((), work.spec.compute.capacity_type)[0].capacity_type,
         )
     some = status.attempts.nodes if status.attempts else None
-    charge = Charge(instance_type=kind, capacity_type=paid, nodes=some or plan.nodes)
+    # A provider may have given more than can share the batch.
+    number = max(some, work.seen.provision.nodes or 0) if some else plan.nodes
+    charge = Charge(instance_type=kind, capacity_type=paid, nodes=number)
     return Held(charge.model_copy(update={"hourly_price": _price(charge, work)}), not training)
 
 

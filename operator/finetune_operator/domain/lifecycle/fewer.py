@@ -28,7 +28,7 @@ def fewest(job: FineTuneJob) -> int | None:
 def wait(work: Work) -> str:
     """Notes since when nodes are missing, and asks to be called when that is long enough; says so
     for people."""
-    if fewest(work.job) is None:
+    if fewest(work.job) is None or attempts.under_way(work) is not None:
         return ""
     known = work.status.nodes or Nodes()
     since = known.missing_since or work.now
@@ -74,6 +74,12 @@ def make_room(work: Work, job: BatchJob, pods: list[Pod]) -> bool:
     attempts.settle(work, job.number, ending)
     work.update(attempts=work.attempts.model_copy(update={"nodes": nodes}))
     return True
+
+
+def has_enough(work: Work, job: BatchJob) -> bool:
+    """Whether an attempt of fewer pods has its nodes, although the job would like more: none is
+    asked for then, because it would idle until the next attempt."""
+    return job.parallelism < work.plan.nodes and (work.seen.provision.nodes or 0) >= job.parallelism
 
 
 def told(work: Work, nodes: int) -> str:

@@ -89,7 +89,7 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     placed = [pod for pod in pods if pod.node]
     all_placed = len(placed) == job.parallelism
     started = [pod for pod in pods if _has_started(pod)]
-    if not all_placed and not job.suspended:
+    if not all_placed and not job.suspended and not fewer.has_enough(work, job):
         nodes_are_there(work)  # of a job that a queue has admitted they are asked for only now
     if work.over:
         return
