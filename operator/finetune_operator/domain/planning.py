@@ -68,12 +68,12 @@ def planned(
         )
     else:
         sized = _sized_for(recipe, _machine(recipe, compute, cluster), _priced(wanted, prices))
-    if sized.types or sized.refusal:
-        return sized
-    return replace(sized, refusal=_unnamed(its_class, wanted, prices))
+    if not sized.types and not sized.refusal:
+        sized = replace(sized, refusal=_unnamed(its_class, wanted, prices))
+    return sized if sized.refusal else replace(sized, refusal=_too_few(sized, compute, cluster))
 
 
-def too_few(sized: Sized, compute: Compute, cluster: Cluster) -> str:
+def _too_few(sized: Sized, compute: Compute, cluster: Cluster) -> str:
     """Why compute.minNodes are too few where compute.nodes are not; empty where they will do."""
     fewest = compute.min_nodes
     if fewest is None or fewest == compute.nodes:

@@ -21,7 +21,7 @@ from finetune_operator.domain.manifests.volume import (
     volume_claim,
 )
 from finetune_operator.domain.observed import pods_gone
-from finetune_operator.domain.planning import Cluster, plan_of, planned, pod_memory, too_few
+from finetune_operator.domain.planning import Cluster, plan_of, planned, pod_memory
 from finetune_operator.domain.recipe_builder import build_recipe
 from finetune_operator.domain.sizing import Sized
 from finetune_trainer import rules
@@ -60,11 +60,8 @@ def accept(work: Work) -> bool:
 def _sized(work: Work, job: FineTuneJob, types: Sequence[str] = ()) -> Sized:
     """The recipe and its machines; those that an earlier plan has chosen, if there is one."""
     seen = work.seen
-    return planned(job, seen.finetune_class, _cluster(work), seen.costs.prices, types)
-
-
-def _cluster(work: Work) -> Cluster:
-    return Cluster(work.seen.has_gpu_nodes, work.seen.gpu_memory)
+    cluster = Cluster(seen.has_gpu_nodes, seen.gpu_memory)
+    return planned(job, seen.finetune_class, cluster, seen.costs.prices, types)
 
 
 def _keep_stored(recipe: Recipe, work: Work) -> Recipe:
@@ -99,8 +96,6 @@ def _refusal(work: Work, its_class: FineTuneClass, sized: Sized) -> tuple[Reason
         problems.append(too_large)
     if sized.refusal:
         problems.append(sized.refusal)
-    elif not problems and (few := too_few(sized, work.spec.compute, _cluster(work))):
-        problems.append(few)
     return (Reason.CONFIGURATION_ERROR, "; ".join(problems)) if problems else None
 
 
