@@ -16,7 +16,6 @@ from aiohttp import web
 
 from tests.cluster.simulation.api import Api, Object
 
-
 ENDED_WITHIN = 10.0
 """Seconds from the end of the server to that of what it still forwards."""
 
