@@ -7,6 +7,7 @@ offer it was about.
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -64,7 +65,7 @@ def decide(
     refusals = _refusals(request, events)
     refused = {each.offer for each in refusals}
     left = [each for each in request.offers if each not in refused]
-    whole = [each for each in claims if _is_ready(each)]
+    whole = _alike([each for each in claims if _is_ready(each)])
     if not left and request.will_do(len(whole)):
         return replace(_as_they_are(request, whole), refusals=refusals)
     if not left:
@@ -110,6 +111,12 @@ def _as_they_are(request: NodeRequest, ready: Sequence[JsonObject]) -> Provision
     )
 
 
+def _alike(claims: Sequence[JsonObject]) -> list[JsonObject]:
+    """Those of the instance type that most are of: the pods of an attempt go to one."""
+    usual = [name for name, _ in Counter(map(_instance_type, claims)).most_common(1)]
+    return [each for each in claims if _instance_type(each) in usual]
+
+
 def _placement(request: NodeRequest, offer: Offer) -> Placement:
     return Placement(
         node_selector={names.JOB_UID: request.uid},
@@ -121,7 +128,7 @@ def _placement(request: NodeRequest, offer: Offer) -> Placement:
 def _instance_type(claim: JsonObject) -> str:
     """As it was asked for."""
     requirements = claim["spec"]["requirements"]
-    return next(each["values"][0] for each in requirements if each["key"] == INSTANCE_TYPE)
+    return next(str(each["values"][0]) for each in requirements if each["key"] == INSTANCE_TYPE)
 
 
 def node_claim(settings: KAITO, request: NodeRequest, offer: Offer, name: str) -> JsonObject:
