@@ -262,3 +262,27 @@ def test_a_claim_that_is_going_is_none() -> None:
     start(world)
     assert "3 of 4 nodes" in condition(world, ConditionType.NODES_READY)[2]
     assert train_jobs(world) == ["chat-train-1"]
+
+
+def test_all_nodes_that_are_held_are_paid_for() -> None:
+    world = on_given_nodes()
+    world.to_training()
+    lose(world, 1, for_good=True)
+    ended_at_once(world)
+    start(world)
+    after(world, 301)
+    assert parallelism(world) == 2
+    placed(world, 2)
+    after(world, 600)
+    cost = world.job.status.cost
+    assert cost is not None
+    last = cost.charges[-1]
+    assert (last.nodes, last.seconds) == (3, 600), "one of them cannot share the batch"
+
+
+def test_of_nodes_that_come_with_the_pods_those_are_paid_for_that_train() -> None:
+    world = fewer()
+    after(world, 600)
+    cost = world.job.status.cost
+    assert cost is not None
+    assert cost.charges[-1].nodes == 2
