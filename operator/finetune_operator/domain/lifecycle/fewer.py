@@ -56,6 +56,8 @@ def make_room(work: Work, job: BatchJob, pods: list[Pod]) -> bool:
     those that its pods have found."""
     if fewest(work.job) is None or job.created is None or job.suspended or job.deleting:
         return False
+    if not any(not pod.node and pod.deleted is None for pod in pods):
+        return False
     due = _due(work, job.created)
     if work.now < due:
         work.again((due - work.now).total_seconds())
@@ -69,6 +71,9 @@ def make_room(work: Work, job: BatchJob, pods: list[Pod]) -> bool:
         f"{len(there)} of {job.parallelism} pods had a node after"
         f" {work.spec.compute.min_nodes_after_seconds} s: going on with {nodes}"
     )
+    # A pod that never had a node is never made anew, so this attempt was never whole: the others
+    # wait for it, have begun nothing, and need no time to save it.
+    work.actions += [pod.delete(force=True) for pod in pods if not pod.over]
     work.actions.append(job.delete())
     ending = Ending(Outcome.DISRUPTED, Reason.FEWER_NODES, message)
     attempts.settle(work, job.number, ending)

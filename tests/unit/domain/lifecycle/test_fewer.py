@@ -99,6 +99,26 @@ def test_pods_that_wait_in_vain_make_room_for_fewer(there: int, used: int) -> No
     assert (attempts.failures, attempts.disruptions) == (0, 2)
 
 
+def test_what_waits_has_nothing_to_save() -> None:
+    world = interrupted(a_job())
+    start(world)
+    placed(world, 2)
+    after(world, 301)
+    assert train_jobs(world)[-1] == "chat-train-3", "its pods are not waited for"
+
+
+def test_a_pod_that_vanishes_from_a_running_attempt_makes_no_room() -> None:
+    """The Job is about to fail, and the others have something to save."""
+    world = interrupted(a_job())
+    start(world)
+    placed(world, 4)
+    after(world, 3000)
+    world.objects.pop(("Pod", world.pods()[0]["metadata"]["name"]))
+    world.settle()
+    assert all("deletionTimestamp" not in pod["metadata"] for pod in world.pods())
+    assert nodes(world) is None
+
+
 def fewer() -> InMemory:
     """Trains on 2 nodes of 4."""
     world = interrupted(a_job())
