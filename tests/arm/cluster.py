@@ -172,11 +172,8 @@ class FakeCluster:
         self._settle()
         return [
             {
-                "metadata": {
-                    "name": name,
-                    "labels": {AGENT_POOL: pool.name, **pool.properties.get("nodeLabels", {})},
-                },
-                "spec": {},
+                "metadata": {"name": name, "labels": _labels(pool)},
+                "spec": {"taints": _taints(pool)},
                 "status": {
                     "conditions": [{"type": "Ready", "status": "True"}],
                     "allocatable": {"nvidia.com/gpu": str(gpus)},
@@ -243,3 +240,14 @@ class FakeCluster:
         while len(pool.nodes) < count:
             pool.machines += 1
             pool.nodes.append(f"aks-{pool.name}-vmss{pool.machines:06d}")
+
+
+def _labels(pool: Pool) -> dict[str, str]:
+    own = {AGENT_POOL: pool.name, "node.kubernetes.io/instance-type": pool.properties["vmSize"]}
+    return {**own, **pool.properties.get("nodeLabels", {})}
+
+
+def _taints(pool: Pool) -> list[dict[str, str]]:
+    whole = (text.rpartition(":") for text in pool.properties.get("nodeTaints") or ())
+    pairs = ((*pair.partition("="), effect) for pair, _, effect in whole)
+    return [{"key": key, "value": value, "effect": effect} for key, _, value, effect in pairs]

@@ -169,6 +169,20 @@ def _error(
 
 
 @asynccontextmanager
+async def listening(server: ArmServer, certificate: Path) -> AsyncIterator[int]:
+    """Yields the port on loopback where it serves HTTPS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    runner = web.AppRunner(server.application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def serving(server: ArmServer, folder: Path) -> AsyncIterator[Callable[[str], Session]]:
     """Yields what connects to it, as the pod of the operator would: with its federated token.
 
@@ -178,12 +192,6 @@ async def serving(server: ArmServer, folder: Path) -> AsyncIterator[Callable[[st
     certificate = write_certificate(folder)
     token = folder / "token"
     token.write_text(server.federated_token)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    runner = web.AppRunner(server.application())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    server.url = f"https://127.0.0.1:{runner.addresses[0][1]}"
 
     def connect(subscription: str) -> Session:
         verified = {"connection_verify": str(certificate)}
@@ -200,7 +208,6 @@ async def serving(server: ArmServer, folder: Path) -> AsyncIterator[Callable[[st
         )
         return Session(client, credential)
 
-    try:
+    async with listening(server, certificate) as port:
+        server.url = f"https://127.0.0.1:{port}"
         yield connect
-    finally:
-        await runner.cleanup()

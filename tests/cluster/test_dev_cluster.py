@@ -120,7 +120,10 @@ def second_cluster() -> Iterator[None]:
 
 
 def test_nodes_come_go_and_fall_silent(second_cluster: None) -> None:
-    devcluster("node", "add", "second")
+    devcluster("node", "add", "second", "--label", "pool=a", "--taint", "only=a:NoSchedule")
+    found = json.loads(kubectl("get", "node", "second", "--output=json"))
+    assert found["metadata"]["labels"]["pool"] == "a"
+    assert {"key": "only", "value": "a", "effect": "NoSchedule"} in found["spec"]["taints"]
     run_pod("there", "second")
 
     devcluster("node", "stop-kubelet", "second")

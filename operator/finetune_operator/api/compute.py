@@ -54,15 +54,29 @@ class Compute(ApiModel):
                 "gpusPerNode has no meaning on device CPU: remove it or set device to GPU",
                 field=".gpusPerNode",
             ),
+            Rule(
+                "!has(self.minNodes) || self.minNodes <= self.nodes",
+                "minNodes cannot be more than nodes: lower it, or remove it to go on only with all"
+                " nodes",
+                field=".minNodes",
+            ),
         )
     )
 
     device: DeviceChoice = DeviceChoice.AUTO
-    """What computes: GPU, CPU, or Auto: GPU where a node of the cluster offers one, else CPU.
-    FPGA is refused: nothing trains on it. Default: Auto."""
+    """What computes: GPU, CPU, or Auto: GPU where a node of the cluster offers one, or where the
+    FineTuneClass gets nodes with GPUs, else CPU. FPGA is refused: nothing trains on it.
+    Default: Auto."""
     nodes: Annotated[int, Field(ge=1, le=64)] = 1
     """Nodes that train together, one pod on each. More than 1 needs a volume that they share: see
     checkpoint.volumeClaim. Default: 1."""
+    min_nodes: Annotated[int, Field(ge=1, le=64)] | None = None
+    """With how few nodes training goes on after an attempt has ended, where the others do not come
+    within minNodesAfterSeconds. Batch and result stay the same, each node computes more of it; the
+    next attempt asks for all nodes again. Absent: as many as nodes."""
+    min_nodes_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """How long an attempt after the first waits for all nodes before it starts with fewer.
+    Default: 300."""
     gpus_per_node: Annotated[int, Field(ge=1, le=16)] = 1
     """GPUs of each node, used on GPU only. Default: 1."""
     capacity_type: CapacityChoice = CapacityChoice.ON_DEMAND

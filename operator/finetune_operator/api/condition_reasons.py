@@ -49,6 +49,7 @@ _TRIED_AGAIN: Reasons = (
     Reason.DISRUPTED,
     Reason.SUPERSEDED,
     Reason.PEER_LOST,
+    Reason.FEWER_NODES,
     Reason.UNAVAILABLE,
     Reason.TRAINER_FAILED,
     Reason.STUCK,
@@ -125,7 +126,7 @@ CONDITION_REASONS: Mapping[ConditionType, Mapping[Literal["True", "False"], Reas
         ),
     },
     ConditionType.NODES_READY: {
-        "True": (Reason.SCHEDULED,),
+        "True": (Reason.SCHEDULED, Reason.FEWER_NODES),
         "False": (
             Reason.STARTING,
             Reason.PENDING,

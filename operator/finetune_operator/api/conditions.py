@@ -277,6 +277,11 @@ class Reason(StrEnum):
     )
     SUPERSEDED = "Superseded", "A later attempt took over the volume; free of charge."
     PEER_LOST = "PeerLost", "Another pod of the attempt went away; its end decides."
+    FEWER_NODES = (
+        "FewerNodes",
+        "Nodes did not come back in time; training goes on with those that are there, and the next"
+        " attempt asks for all again.",
+    )
     CREDENTIALS_REFUSED = (
         "CredentialsRefused",
         "A hub or registry answered 401 or 403.",

@@ -160,6 +160,9 @@ class Attempts(ApiModel):
 
     current: Count = 0
     """Number of the attempt, from 1; 0 before the first."""
+    nodes: Count | None = None
+    """Nodes of the attempt, where they are fewer than compute.nodes because the others did not come
+    back."""
     failures: Count = 0
     """Attempts that failed; spec.restarts.limit bounds them."""
     disruptions: Count = 0
@@ -222,6 +225,8 @@ class Nodes(ApiModel):
     """How they are paid for."""
     unavailable: Annotated[tuple[Unavailable, ...], Field(max_length=32)] = ()
     """What is not asked for at present."""
+    missing_since: Time | None = None
+    """Since when an attempt that might start with fewer waits for all nodes."""
 
 
 class Charge(ApiModel):

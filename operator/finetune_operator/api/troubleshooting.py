@@ -209,6 +209,11 @@ ADVICE: Mapping[Reason, Advice] = {
         "In a job of several nodes: what happened is what the other pod's end says.",
         (_PODS, _LOGS),
     ),
+    Reason.FEWER_NODES: Advice(
+        "A machine was lost and has not come back: its hardware, or no capacity for another one."
+        " Once there is room, spec.suspend set and taken back starts an attempt that asks for all.",
+        (_CONDITIONS, "kubectl get nodes", _NODES),
+    ),
     Reason.CREDENTIALS_REFUSED: Advice(
         "The token has expired, may not read (or write) this repository, or the Secret's type is"
         " not kubernetes.io/dockerconfigjson. Gated models of a hub: its terms were not accepted.",

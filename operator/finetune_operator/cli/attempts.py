@@ -13,7 +13,15 @@ from finetune_operator.domain.endings import classify
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Pod
 
-FREE = frozenset({Reason.PREEMPTED, Reason.DISRUPTED, Reason.SUPERSEDED, Reason.PEER_LOST})
+FREE = frozenset(
+    {
+        Reason.PREEMPTED,
+        Reason.DISRUPTED,
+        Reason.SUPERSEDED,
+        Reason.PEER_LOST,
+        Reason.FEWER_NODES,
+    }
+)
 """Ends that are not counted against restarts.limit."""
 
 _ENDED = re.compile(r"attempt (\d+)(?: ended)?: (.*)", re.DOTALL)

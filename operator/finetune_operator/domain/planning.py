@@ -17,11 +17,12 @@ from finetune_operator.domain.instances.catalogue import instance, instances
 from finetune_operator.domain.instances.prices import PriceList
 from finetune_operator.domain.quantity import quantity_bytes, quantity_number
 from finetune_operator.domain.recipe_builder import build_recipe
-from finetune_operator.domain.sizing import Sized, Wanted, size
+from finetune_operator.domain.sizing import Sized, Wanted, needs, size
+from finetune_trainer import rules
 from finetune_trainer.memory.catalogue import architecture_of
 from finetune_trainer.memory.choose import choose
 from finetune_trainer.memory.layout import Machine
-from finetune_trainer.memory.sizing import laid_out
+from finetune_trainer.memory.sizing import gib, laid_out
 from finetune_trainer.recipe import Device, Recipe, method_name
 
 _GIB = 1 << 30
@@ -67,9 +68,37 @@ def planned(
         )
     else:
         sized = _sized_for(recipe, _machine(recipe, compute, cluster), _priced(wanted, prices))
-    if sized.types or sized.refusal:
-        return sized
-    return replace(sized, refusal=_unnamed(its_class, wanted, prices))
+    if not sized.types and not sized.refusal:
+        sized = replace(sized, refusal=_unnamed(its_class, wanted, prices))
+    return sized if sized.refusal else replace(sized, refusal=_too_few(sized, compute, cluster))
+
+
+def _too_few(sized: Sized, compute: Compute, cluster: Cluster) -> str:
+    """Why compute.minNodes are too few where compute.nodes are not; empty where they will do."""
+    fewest = compute.min_nodes
+    if fewest is None or fewest == compute.nodes:
+        return ""
+    recipe = sized.recipe.on(fewest)
+    known = rules.problems(sized.recipe)
+    problems = [each for each in rules.problems(recipe) if each not in known]
+    architecture = architecture_of(recipe.model.storage_uri)
+    if architecture is not None:
+        for name, machine in _machines(sized, compute, cluster):
+            if machine.memory is None or not choose(sized.recipe, architecture, machine).fits:
+                continue
+            choice = choose(recipe, architecture, machine)
+            if not choice.fits:
+                problems.append(f"{name} has {gib(machine.memory)}, and {needs(recipe, choice)}")
+    return f"with compute.minNodes {fewest}: {'; '.join(problems)}" if problems else ""
+
+
+def _machines(sized: Sized, compute: Compute, cluster: Cluster) -> list[tuple[str, Machine]]:
+    """What a process may compute on, as far as it is known."""
+    found = [(each, instance(each)) for each in sized.types]
+    if sized.recipe.compute.device is Device.GPU and found:
+        return [(f"a GPU of {name}", each.gpu.machine) for name, each in found if each]
+    named = "a GPU" if sized.recipe.compute.device is Device.GPU else "a pod"
+    return [(named, _machine(sized.recipe, compute, cluster))]
 
 
 def plan_of(sized: Sized, compute: Compute, its_class: FineTuneClass, prices: PriceList) -> Plan:
@@ -144,9 +173,23 @@ def _device(
     choice = compute.device.value
     if choice != "Auto":
         return Device(choice)
-    got = its_class is not None and its_class.spec.provisioner.type in _NAMES_TYPES
-    gpus = any(instance(each) for each in named) if named else got or cluster.has_gpu_nodes
+    if named:
+        gpus = any(instance(each) for each in named)
+    else:
+        gpus = cluster.has_gpu_nodes if its_class is None else _gets_gpus(its_class, cluster)
     return Device.GPU if gpus else Device.CPU
+
+
+def _gets_gpus(its_class: FineTuneClass, cluster: Cluster) -> bool:
+    """Whether the nodes of a class have GPUs, also where it has none at the moment: by the machines
+    that it allows. One that allows all is for GPUs where it makes nodes for jobs; of Karpenter's
+    NodePools nothing is known then but the nodes that are there."""
+    provisioner = its_class.spec.provisioner.type
+    if provisioner is ProvisionerType.EXISTING:
+        return cluster.has_gpu_nodes
+    if not its_class.spec.allowed.instance_types:
+        return provisioner in _NAMES_TYPES or cluster.has_gpu_nodes
+    return _allows_known(its_class)
 
 
 def _wanted(job: FineTuneJob, its_class: FineTuneClass | None, named: tuple[str, ...]) -> Wanted:
@@ -177,10 +220,16 @@ def _chooses(its_class: FineTuneClass | None) -> bool:
     where the class allows some of the catalogue, because a GPU of any size will not do."""
     if its_class is None:
         return False
-    patterns = its_class.spec.allowed.instance_types
-    known = any(fnmatchcase(each.name, pattern) for each in instances() for pattern in patterns)
     provisioner = its_class.spec.provisioner.type
-    return provisioner in _NAMES_TYPES or (provisioner is ProvisionerType.KARPENTER and known)
+    return provisioner in _NAMES_TYPES or (
+        provisioner is ProvisionerType.KARPENTER and _allows_known(its_class)
+    )
+
+
+def _allows_known(its_class: FineTuneClass) -> bool:
+    """Whether it names machines of the catalogue, which have GPUs, as allowed."""
+    patterns = its_class.spec.allowed.instance_types
+    return any(fnmatchcase(each.name, pattern) for each in instances() for pattern in patterns)
 
 
 def _uncountable(its_class: FineTuneClass | None, wanted: Wanted) -> str:

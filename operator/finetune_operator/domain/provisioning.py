@@ -65,6 +65,13 @@ class NodeRequest:
     """For charge-back: to be put on whatever costs."""
     waiting_since: datetime | None = None
     """Since when a pod that is to train has no node; None: no pod waits for one."""
+    fewest: int | None = None
+    """With how few the job goes on where no more can be had, and which are to be kept for that;
+    None: only with all."""
+
+    def will_do(self, ready: int) -> bool:
+        """Whether so few are of use to the job, though it has asked for more."""
+        return self.fewest is not None and self.fewest <= ready < self.nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,8 @@ class Provision:
     """For people: what is there or being waited for, since when, and what is next."""
     actions: tuple[Action, ...] = ()
     """Towards `wanted`: to get nodes, or to give them back."""
+    nodes: int | None = None
+    """How many of them can take a pod; None where they come with the pods."""
     offer: Offer | None = None
     """What is held, or being made."""
     placement: Placement = ANYWHERE

@@ -134,7 +134,7 @@ class _Fits:
             return ""
         return (
             f"has {gib(memory)} per GPU, of which {gib(int(SHARE * memory))} can be planned with,"
-            f" and {_needs(self._recipe, choice)}"
+            f" and {needs(self._recipe, choice)}"
         )
 
     def ordered(self) -> tuple[str, ...]:
@@ -214,7 +214,8 @@ class _Fits:
         return max(step_flops(recipe, architecture, choice.layout) / peak, passes * LEAST_SECONDS)
 
 
-def _needs(recipe: Recipe, choice: Choice) -> str:
+def needs(recipe: Recipe, choice: Choice) -> str:
+    """How much memory, and what it counts on to need no more."""
     layout = choice.layout
     ways = [layout.strategy.value] if recipe.compute.world_size > 1 else []
     ways += ["activations computed again"] if layout.activation_checkpointing else []

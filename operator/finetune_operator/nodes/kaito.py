@@ -7,6 +7,7 @@ offer it was about.
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,7 +19,13 @@ from finetune_operator.domain import names
 from finetune_operator.domain.actions import Action, Apply, Delete, JsonObject
 from finetune_operator.domain.kinds import EVENT, NODE_CLAIM
 from finetune_operator.domain.provisioning import NodeRequest, Offer, Placement, Provision, Refusal
-from finetune_operator.nodes.provisioner import EVENTS_NAMESPACE, NO_CAPACITY, of_types, one_of
+from finetune_operator.nodes.provisioner import (
+    EVENTS_NAMESPACE,
+    INSTANCE_TYPE,
+    NO_CAPACITY,
+    of_types,
+    one_of,
+)
 
 REFUSED_SECONDS = 3600.0
 """As long as the API server keeps an event by default: so the same one is not read again."""
@@ -58,6 +65,9 @@ def decide(
     refusals = _refusals(request, events)
     refused = {each.offer for each in refusals}
     left = [each for each in request.offers if each not in refused]
+    whole = _alike([each for each in claims if _is_ready(each)])
+    if not left and request.will_do(len(whole)):
+        return replace(_as_they_are(request, whole), refusals=refusals)
     if not left:
         given_back = _given_back(claims)
         reason, message = Reason.INSUFFICIENT_CAPACITY, "no offer has capacity"
@@ -70,11 +80,6 @@ def decide(
     ready = [name for name in wanted if name in found and _is_ready(found[name])]
     actions: list[Action] = [Apply(node_claim(settings, request, offer, each)) for each in missing]
     actions += [_delete(each) for each in stray]
-    place = Placement(
-        node_selector={names.JOB_UID: request.uid},
-        requirements=of_types([offer.instance_type]),
-        tolerations=({**_TAINT, "operator": "Equal"},),
-    )
     said = _said(found[name] for name in wanted if name in found)
     message = f"{len(ready)} of {request.nodes} nodes of {offer} are ready"
     return Provision(
@@ -83,11 +88,47 @@ def decide(
         reason=Reason.SCHEDULED if len(ready) == request.nodes else Reason.PROVISIONING,
         message=f"{message}: {said}" if said else message,
         actions=tuple(actions),
+        nodes=len(ready),
         offer=offer,
-        placement=place,
+        placement=_placement(request, offer),
         refusals=refusals,
         requeue_after=_ASKED_SECONDS,
     )
+
+
+def _as_they_are(request: NodeRequest, ready: Sequence[JsonObject]) -> Provision:
+    """With some of the nodes, where there is no capacity for more."""
+    offer = Offer(_instance_type(ready[0]), spot=False)
+    return Provision(
+        ready=False,
+        held=True,
+        reason=Reason.INSUFFICIENT_CAPACITY,
+        message=f"{len(ready)} of {request.nodes} nodes of {offer} are ready, and there is no more",
+        nodes=len(ready),
+        offer=offer,
+        placement=_placement(request, offer),
+        requeue_after=_ASKED_SECONDS,
+    )
+
+
+def _alike(claims: Sequence[JsonObject]) -> list[JsonObject]:
+    """Those of the instance type that most are of: the pods of an attempt go to one."""
+    usual = [name for name, _ in Counter(map(_instance_type, claims)).most_common(1)]
+    return [each for each in claims if _instance_type(each) in usual]
+
+
+def _placement(request: NodeRequest, offer: Offer) -> Placement:
+    return Placement(
+        node_selector={names.JOB_UID: request.uid},
+        requirements=of_types([offer.instance_type]),
+        tolerations=({**_TAINT, "operator": "Equal"},),
+    )
+
+
+def _instance_type(claim: JsonObject) -> str:
+    """As it was asked for."""
+    requirements = claim["spec"]["requirements"]
+    return next(str(each["values"][0]) for each in requirements if each["key"] == INSTANCE_TYPE)
 
 
 def node_claim(settings: KAITO, request: NodeRequest, offer: Offer, name: str) -> JsonObject:
@@ -153,6 +194,9 @@ def _held(
 
 
 def _is_ready(claim: JsonObject) -> bool:
+    """Its node takes pods. One that goes says that it is ready to its end."""
+    if "deletionTimestamp" in claim["metadata"]:
+        return False
     return _conditions(claim).get("Ready", {}).get("status") == "True"
 
 

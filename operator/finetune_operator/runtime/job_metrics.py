@@ -114,7 +114,8 @@ def count(job: FineTuneJob, told: Told) -> None:
 
 def gpus_of(status: FineTuneJobStatus) -> int:
     """Of all pods of an attempt."""
-    return status.plan.nodes * status.plan.gpus_per_node if status.plan else 0
+    some = status.attempts.nodes if status.attempts else None
+    return (some or status.plan.nodes) * status.plan.gpus_per_node if status.plan else 0
 
 
 def capacity_type_of(job: FineTuneJob) -> str:

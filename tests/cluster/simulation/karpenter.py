@@ -71,10 +71,39 @@ class Karpenter:
     group: str
     script: Script
     _file: Path
+    _program: Path
+    _environment: Mapping[str, str]
     nodes: dict[str, SimulatedNode] = field(default_factory=dict)
     """That exist and whose kubelet we play."""
     made: list[tuple[str, str]] = field(default_factory=list)
     """Instance type and capacity type of every node that there ever was."""
+    _process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                self._program, env=self._environment, stdout=log, stderr=log
+            )
+
+    async def stop(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def restart(self) -> None:
+        """What it knows of nodes it reads again; what it remembered besides is gone."""
+        self.check()
+        await self.stop()
+        await self.start()
+
+    @property
+    def log(self) -> Path:
+        return self._file.with_name("karpenter.log")
+
+    def check(self) -> None:
+        """That it runs."""
+        alive = self._process is not None and self._process.returncode is None
+        assert alive, self.log.read_text()[-2000:]
 
     def sell_out(self, *offerings: tuple[str, str]) -> None:
         """From now on the cloud has these no longer, and all others again."""
@@ -175,8 +204,6 @@ async def karpenter(
     """
     types, sold_out = folder / "instance-types.json", folder / "sold-out"
     types.write_text(json.dumps([each.manifest() for each in machines]))
-    made = Karpenter(api, group, script, sold_out)
-    made.sell_out()
     node_class = {
         "apiVersion": "karpenter.kwok.sh/v1alpha1",
         "kind": "KWOKNodeClass",
@@ -192,23 +219,20 @@ async def karpenter(
         "INSTANCE_TYPES_FILE_PATH": str(types),
         "SOLD_OUT_FILE": str(sold_out),
     }
-    with (folder / "karpenter.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            program, env=environment, stdout=log, stderr=log
-        )
+    made = Karpenter(api, group, script, sold_out, program, environment)
+    made.sell_out()
+    await made.start()
     task = asyncio.create_task(made.play())
     try:
         yield made
         if task.done():
             task.result()
-        assert process.returncode is None, (folder / "karpenter.log").read_text()[-2000:]
+        made.check()
     finally:
         try:
             await _removed(made)
         finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+            await made.stop()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await asyncio.gather(*(node.stop() for node in made.nodes.values()))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,6 +15,9 @@ import aiohttp
 from aiohttp import web
 
 from tests.cluster.simulation.api import Api, Object
+
+ENDED_WITHIN = 10.0
+"""Seconds from the end of the server to that of what it still forwards."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Proxy:
         self.writes: list[Write] = []
         self.reads: Counter[str] = Counter()
         self.kill: Kill = _never
+        self._forwarding: set[asyncio.Task[web.StreamResponse]] = set()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[tuple[Proxy, Object]]:
@@ -71,14 +75,31 @@ class Proxy:
             yield self, _kubeconfig(port)
         finally:
             await runner.cleanup()
+            # A write goes on without its sender, also beyond the server. Were the session closed
+            # while one still connects, nobody would close its socket.
+            left = set(self._forwarding)
+            if left:
+                await asyncio.wait(left, timeout=ENDED_WITHIN)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         if request.method in ("GET", "HEAD"):
             self.reads[request.path] += 1
-            return await self._forward_read(request)
+            return await self._kept(self._forward_read(request))
         # What has been sent is carried out, even when its sender dies meanwhile.
-        return await asyncio.shield(self._forward_write(request, body))
+        return await asyncio.shield(self._kept(self._forward_write(request, body)))
+
+    def _kept(
+        self, forwarding: Coroutine[None, None, web.StreamResponse]
+    ) -> asyncio.Task[web.StreamResponse]:
+        """Known until it is over; the server waits for nothing that it has cancelled."""
+        task = asyncio.create_task(forwarding)
+        self._forwarding.add(task)
+        task.add_done_callback(self._forwarding.discard)
+        return task
 
     async def _forward_write(self, request: web.Request, body: bytes) -> web.Response:
         write = _write(request, body)

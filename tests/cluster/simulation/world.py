@@ -124,6 +124,7 @@ async def world(
     nodes: int = 1,
     settings: Mapping[str, str] = MappingProxyType({}),
     provisioner: Mapping[str, object] = MappingProxyType({}),
+    its_class: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[World]:
     """A world whose pods do what `script` says; an installed operator sleeps meanwhile.
 
@@ -131,6 +132,7 @@ async def world(
         directory: gets the kubeconfig and the operator's log.
         settings: environment variables of the operator.
         provisioner: of the class.
+        its_class: other fields of it, where the pods are to be real.
     """
     identity = f"{name}-{os.getpid()}"
     async with (
@@ -141,7 +143,8 @@ async def world(
             kubeconfig,
         ),
     ):
-        await _prepare(api, identity, provisioner)
+        given = {"provisioner": dict(provisioner)} if provisioner else {}
+        await _prepare(api, identity, {**given, **its_class})
         config = directory / "kubeconfig.json"
         config.write_text(json.dumps(kubeconfig))
         process = OperatorProcess(config, directory / "operator.log", settings)
@@ -162,17 +165,14 @@ async def world(
                 await asyncio.gather(*(node.stop() for node in made_nodes))
 
 
-async def _prepare(api: Api, identity: str, provisioner: Mapping[str, object]) -> None:
+async def _prepare(api: Api, identity: str, given: Mapping[str, object]) -> None:
     await asyncio.gather(*(_install(api, *crd) for crd in CRDS.items()))
     await api.apply(f"/api/v1/namespaces/{identity}", restricted(identity))
     its_class = {
         "apiVersion": "finetune.dev/v1beta1",
         "kind": "FineTuneClass",
         "metadata": {"name": identity},
-        "spec": {
-            "images": {"trainer": "registry.local:5000/simulated:v1"},
-            **({"provisioner": dict(provisioner)} if provisioner else {}),
-        },
+        "spec": {"images": {"trainer": "registry.local:5000/simulated:v1"}, **given},
     }
     await api.apply(f"{CLASSES}/{identity}", its_class)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
-from finetune_operator.api.provisioner import KAITO
+from finetune_operator.api.provisioner import KAITO, OwnNodePools
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import Action, Apply, Create, Delete, Finalize
 from finetune_operator.domain.endings import FAIL_JOB_ON
@@ -19,7 +19,7 @@ from finetune_operator.domain.lifecycle.provision import node_request, without_c
 from finetune_operator.domain.observed import Costs, Line, Notice, Observed
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Offer, Provision
 from finetune_operator.domain.views import view_batch_job, view_child, view_pod
-from finetune_operator.nodes import kaito
+from finetune_operator.nodes import kaito, karpenter
 from finetune_trainer.manifest import Progress
 from tests.cluster.simulation import trainer
 
@@ -42,6 +42,22 @@ CLAIMING = FineTuneClass.model_validate(
     }
 )
 """Whose jobs get a NodeClaim for each node."""
+OWN_NODE_POOLS = OwnNodePools.model_validate(
+    {"nodeClassRef": {"group": "karpenter.azure.com", "kind": "AKSNodeClass", "name": "default"}}
+)
+POOLING = FineTuneClass.model_validate(
+    {
+        "metadata": {"name": "default"},
+        "spec": {
+            "images": IMAGES,
+            "provisioner": {
+                "type": "Karpenter",
+                "karpenter": {"ownNodePools": OWN_NODE_POOLS.to_dict()},
+            },
+        },
+    }
+)
+"""Whose jobs get a NodePool of Karpenter's each."""
 
 
 def job(**spec: Any) -> FineTuneJob:
@@ -113,6 +129,9 @@ class InMemory:
             return EXISTING
         if its_class is None:
             return without_class(self.job)
+        if its_class.spec.provisioner.type == "Karpenter":
+            pool = self.objects.get(("NodePool", karpenter.pool_name(request)))
+            return karpenter.own(OWN_NODE_POOLS, request, pool)
         if its_class.spec.provisioner.type != "KAITO":
             return EXISTING
         kept = [
@@ -271,7 +290,7 @@ class InMemory:
         }
         self._tell_job(pod, code)
         if "deletionTimestamp" in pod["metadata"]:
-            self.objects.pop(("Pod", pod["metadata"]["name"]))
+            self.objects.pop(("Pod", pod["metadata"]["name"]), None)
 
     def evict(self, pod: Object) -> None:
         """The eviction API: the pod is told to leave."""

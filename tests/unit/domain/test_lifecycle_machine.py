@@ -275,6 +275,41 @@ class LifeWithEarlierResults(Life):
             assert not self.train_pods()
 
 
+FOUR_NODES = {"device": "CPU", "nodes": 4, "minNodes": 2, "minNodesAfterSeconds": 30}
+SHARED = {"volumeClaim": {"accessModes": ["ReadWriteMany"]}}
+
+
+def is_shared_evenly(world: InMemory, name: str) -> None:
+    """Of four sequences; and with fewer than all nodes no first attempt starts."""
+    pods = world.objects["Job", name]["spec"]["parallelism"]
+    assert pods in (2, 4), f"{name} has {pods} pods"
+    assert pods == 4 or name != "chat-train-1"
+
+
+class LifeWithFewerNodes(Life):
+    """The same, on four nodes, of which two will do in the end."""
+
+    def new_job(self) -> FineTuneJob:
+        return job(restarts={"limit": 5}, compute=FOUR_NODES, checkpoint=SHARED)
+
+    def made(self, name: str) -> None:
+        is_shared_evenly(self.world, name)
+
+
+class LifeWithFewerGivenNodes(LifeOnGivenNodes):
+    """The same, where a provider gives them."""
+
+    def new_job(self) -> FineTuneJob:
+        compute = {**FOUR_NODES, "instanceTypes": ["large", "small"]}
+        return job(restarts={"limit": 5}, compute=compute, checkpoint=SHARED)
+
+    def made(self, name: str) -> None:
+        is_shared_evenly(self.world, name)
+        ready = [each for each in self.world.all("NodeClaim") if "status" in each]
+        pods = self.world.objects["Job", name]["spec"]["parallelism"]
+        assert len(ready) >= pods, f"{name} was made before its nodes"
+
+
 SETTINGS = settings(
     max_examples=150,
     stateful_step_count=30,
@@ -287,3 +322,7 @@ TestLifeWithEarlierResults = LifeWithEarlierResults.TestCase
 TestLifeWithEarlierResults.settings = SETTINGS
 TestLifeOnGivenNodes = LifeOnGivenNodes.TestCase
 TestLifeOnGivenNodes.settings = SETTINGS
+TestLifeWithFewerNodes = LifeWithFewerNodes.TestCase
+TestLifeWithFewerNodes.settings = SETTINGS
+TestLifeWithFewerGivenNodes = LifeWithFewerGivenNodes.TestCase
+TestLifeWithFewerGivenNodes.settings = SETTINGS

@@ -188,6 +188,55 @@ def test_auto_is_a_gpu_where_one_is_got(
     assert sized(LLAMA, *types, device=device).recipe.compute.device is computes_on
 
 
+KARPENTER = {"type": "Karpenter"}
+GPUS_ONLY, NONE = {"instanceTypes": ["Standard_NC*"]}, {"instanceTypes": ["Standard_D*"]}
+
+
+@pytest.mark.parametrize(
+    ("of", "there", "computes_on"),
+    [
+        (its_class(KARPENTER, allowed=GPUS_ONLY), False, Device.GPU),
+        (its_class(KARPENTER, allowed=NONE), True, Device.CPU),
+        (its_class(KARPENTER), False, Device.CPU),
+        (its_class(KARPENTER), True, Device.GPU),
+        (its_class({"type": "KAITO"}, allowed=GPUS_ONLY), False, Device.GPU),
+        (its_class({"type": "KAITO"}), False, Device.GPU),
+        (its_class(AKS, allowed=NONE), False, Device.CPU),
+        (its_class({"type": "Existing"}), False, Device.CPU),
+        (its_class({"type": "Existing"}), True, Device.GPU),
+    ],
+)
+def test_auto_goes_by_what_the_class_gets(
+    of: FineTuneClass, there: bool, computes_on: Device
+) -> None:
+    its_job = job(compute={"device": "Auto"})
+    found = planned(its_job, of, Cluster(has_gpu_nodes=there), table())
+    assert found.recipe.compute.device is computes_on
+
+
+FOUR = {"nodes": 4, "minNodes": 1}
+SHARED = {"volumeClaim": {"accessModes": ["ReadWriteMany"]}}
+
+
+def test_fewer_nodes_have_to_hold_the_model_too() -> None:
+    """Of 7.6 GiB in NF4 a quarter fits beside the rest into a T4, and the whole does not."""
+    full = {"method": "Full", "length": 1024, "checkpoint": SHARED}
+    model = "Qwen/Qwen2.5-1.5B"
+    enough = sized(model, T4, compute={"nodes": 4, "minNodes": 4}, **full)
+    assert enough.refusal == ""
+    refused = sized(model, T4, compute=FOUR, **full)
+    assert refused.refusal.startswith(
+        f"with compute.minNodes 1: a GPU of {T4} has 16.0 GiB, and "
+    ), refused.refusal
+    assert sized(model, A100, compute=FOUR, **full).refusal == ""
+
+
+def test_fewer_nodes_have_to_share_a_batch() -> None:
+    refused = sized("HuggingFaceTB/SmolLM2-135M", T4, compute=FOUR | {"minNodes": 3})
+    assert "with compute.minNodes 3: " in refused.refusal
+    assert "which 3 process(es) cannot share evenly" in refused.refusal
+
+
 MODELS = [
     "HuggingFaceTB/SmolLM2-135M",
     "microsoft/Phi-3-mini-4k-instruct",

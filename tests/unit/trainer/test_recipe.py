@@ -58,6 +58,30 @@ def test_digests_cover_what_they_say() -> None:
     assert made.training_digest() != other.training_digest()
 
 
+def test_the_same_run_on_fewer_nodes_goes_by_the_digest_of_the_whole() -> None:
+    passes = {"microBatch": 4}
+    whole = recipe(compute={"nodes": 4, "passes": passes})
+    fewer = whole.on(2)
+    assert (fewer.compute.nodes, fewer.compute.passes) == (2, None)
+    assert fewer.digest() == fewer.on(1).digest() == whole.digest()
+    assert fewer.training_digest() == whole.training_digest()
+    assert fewer.training == whole.training
+
+
+@pytest.mark.parametrize(("told", "nodes"), [(None, 4), ("4", 4), ("1", 1), ("8", 4)])
+def test_the_launcher_says_on_how_many_nodes(
+    told: str | None, nodes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = recipe(compute={"nodes": 4})
+    (tmp_path / "recipe.json").write_text(whole.canonical_json())
+    monkeypatch.delenv("PET_NNODES", raising=False)
+    if told:
+        monkeypatch.setenv("PET_NNODES", told)
+    found = read_recipe(tmp_path / "recipe.json")
+    assert found.compute.nodes == nodes
+    assert found.digest() == whole.digest()
+
+
 def test_what_is_measured_decides_only_where_something_follows_from_it() -> None:
     held_out = {"validationFraction": 0.1}
     plain = recipe(dataset=held_out, evaluation={"intervalSteps": 5})

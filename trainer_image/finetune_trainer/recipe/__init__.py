@@ -9,10 +9,11 @@ This package is imported by the operator: pydantic only.
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import PrivateAttr, ValidationError, model_validator
 
 from finetune_trainer.errors import ConfigurationError
 from finetune_trainer.frozen import Frozen
@@ -139,6 +140,8 @@ class Recipe(Frozen):
     checkpoint: Checkpoint
     evaluation: Evaluation = Evaluation()
     output: Output = Output()
+    _accepted: str = PrivateAttr(default="")
+    """The digest of the recipe that this one carries out on fewer nodes; empty: its own."""
 
     @model_validator(mode="after")
     def _preference_of_its_task(self) -> Self:
@@ -169,9 +172,18 @@ class Recipe(Frozen):
         """The same text for the same recipe, whoever writes it."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
+    def on(self, nodes: int) -> Self:
+        """The same run on fewer nodes: with the same batches and, but for what dropout draws, the
+        same result, which goes by the digest of the whole. How a process does its share is left to
+        be found out where it trains."""
+        compute = self.compute.model_copy(update={"nodes": nodes, "passes": None})
+        made = self.model_copy(update={"compute": compute})
+        made._accepted = self.digest()
+        return made
+
     def digest(self) -> str:
         """`sha256:…` of the whole recipe."""
-        return _digest(self.model_dump(mode="json"))
+        return self._accepted or _digest(self.model_dump(mode="json"))
 
     def training_digest(self) -> str:
         """`sha256:…` of what decides the numbers: a checkpoint of another one is not resumed.
@@ -209,13 +221,16 @@ def _digest(value: object) -> str:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read and check the recipe file.
+    """Read and check the recipe file. PET_NNODES says on how many nodes this attempt is carried
+    out, where it is one of several.
 
     Raises:
         ConfigurationError: the file is missing, not JSON, or not a recipe; names each field.
     """
     try:
-        return Recipe.model_validate_json(path.read_bytes())
+        recipe = Recipe.model_validate_json(path.read_bytes())
+        nodes = int(os.environ.get("PET_NNODES", recipe.compute.nodes))
+        return recipe.on(nodes) if nodes < recipe.compute.nodes else recipe
     except OSError as error:
         raise ConfigurationError(f"cannot read the recipe {path}: {error.strerror}") from error
     except ValidationError as error:

@@ -28,7 +28,7 @@ func verbs() map[string]verb {
 		"down":      {"", "stop it and leave nothing behind", false, down},
 		"status":    {"[--json]", "show what runs, and where its logs are", false, status},
 		"exec":      {"-- COMMAND…", "run a command in the cluster's network, with its kubeconfig", false, execute},
-		"node":      {"add|remove|stop-kubelet|start-kubelet NAME", "change the nodes", true, changeNode},
+		"node":      {"add|remove|stop-kubelet|start-kubelet NAME", "change the nodes; add takes --label K=V, --taint K=V:EFFECT", true, changeNode},
 		"registry":  {"stop|start", "take the registry away, bring it back", false, changeRegistry},
 		"import":    {"ARCHIVE…", "load image archives into every node", false, importImages},
 		"supervise": {"", "", false, func([]string) error { return runSupervisor() }},

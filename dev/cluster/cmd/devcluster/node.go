@@ -12,6 +12,15 @@ import (
 type node struct {
 	name   string
 	number int // 1 is the first node; addresses follow from it
+	labels []string
+	taints []taint
+}
+
+// taint keeps pods away from a node, from its first moment on.
+type taint struct {
+	Key    string `json:"key"`
+	Value  string `json:"value,omitempty"`
+	Effect string `json:"effect"`
 }
 
 func (n node) address() string           { return fmt.Sprintf("%s%d", nodeNetwork, firstNodeHost+n.number) }
@@ -21,8 +30,15 @@ func (n node) socket() string            { return filepath.Join(n.runtimeDirecto
 func (n node) kubeletProcess() string    { return "kubelet-" + n.name }
 func (n node) containerdProcess() string { return "containerd-" + n.name }
 
-// contentDirectory survives `down`: images pulled once are there at the next `up`.
-func (n node) contentDirectory() string { return filepath.Join(keptDir(), "containerd", n.name) }
+// contentDirectory survives `down`: images pulled once are there at the next `up`. It goes by the node's number, because
+// a node that a cloud gives has a name that was never used before, and would unpack gigabytes again.
+func (n node) contentDirectory() string {
+	folder := fmt.Sprintf("number-%d", n.number)
+	if usual := []string{firstNode, "second"}; n.number <= len(usual) {
+		folder = usual[n.number-1]
+	}
+	return filepath.Join(keptDir(), "containerd", folder)
+}
 
 // nodes lists the nodes of the running cluster by the numbers they were given.
 func nodes() ([]node, error) {
@@ -61,7 +77,7 @@ func findNode(name string) (node, error) {
 }
 
 // newNode takes the lowest free number and writes all files of the node.
-func newNode(name string) (node, error) {
+func newNode(name string, labels []string, taints []taint) (node, error) {
 	known, err := nodes()
 	if err != nil {
 		return node{}, err
@@ -73,7 +89,7 @@ func newNode(name string) (node, error) {
 		}
 		taken[other.number] = true
 	}
-	created := node{name: name, number: 1}
+	created := node{name: name, number: 1, labels: labels, taints: taints}
 	for taken[created.number] {
 		created.number++
 	}
@@ -169,7 +185,7 @@ func (n node) kubeletConfig() any {
 			"memory.available": "100Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
 		"nodeLeaseDurationSeconds": 12, "nodeStatusUpdateFrequency": "4s",
 		"serializeImagePulls": false, "registryPullQPS": 0, "eventRecordQPS": 0,
-		"shutdownGracePeriod": "0s",
+		"shutdownGracePeriod": "0s", "registerWithTaints": n.taints,
 	}
 }
 
@@ -180,8 +196,10 @@ func (n node) containerd() processSpec {
 	}
 }
 
+// kubelet puts labels on a node only when it makes that: they need not be known when it is started again.
 func (n node) kubelet() processSpec {
 	return processSpec{Argv: []string{program("kubernetes"), "kubelet",
+		"--node-labels", strings.Join(n.labels, ","),
 		"--config", filepath.Join(n.directory(), "kubelet.json"),
 		"--kubeconfig", kubeconfigPath("node-" + n.name),
 		"--hostname-override", n.name, "--node-ip", n.address(),

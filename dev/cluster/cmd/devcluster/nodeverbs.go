@@ -2,11 +2,13 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -45,14 +47,14 @@ func (n node) waitReady() error {
 }
 
 func changeNode(arguments []string) error {
-	if len(arguments) != 2 {
+	if len(arguments) < 2 || (len(arguments) > 2 && arguments[0] != "add") {
 		return errors.New("usage: devcluster node add|remove|stop-kubelet|start-kubelet NAME")
 	}
 	if err := lock(); err != nil {
 		return err
 	}
 	if arguments[0] == "add" {
-		return addNode(arguments[1])
+		return addNode(arguments[1], arguments[2:])
 	}
 	chosen, err := findNode(arguments[1])
 	if err != nil {
@@ -73,8 +75,27 @@ func changeNode(arguments []string) error {
 	return fmt.Errorf("no such change of a node: %q", arguments[0])
 }
 
-func addNode(name string) error {
-	added, err := newNode(name)
+// addNode starts a node that has labels and taints before any pod can see it, as one that a cloud gives.
+func addNode(name string, options []string) error {
+	var labels []string
+	var taints []taint
+	flags := flag.NewFlagSet("devcluster node add "+name, flag.ContinueOnError)
+	flags.Func("label", "KEY=VALUE, which the node has from the beginning; may be repeated", func(text string) error {
+		labels = append(labels, text)
+		return nil
+	})
+	flags.Func("taint", "KEY=VALUE:EFFECT, likewise", func(text string) error {
+		parsed, err := parseTaint(text)
+		taints = append(taints, parsed)
+		return err
+	})
+	if err := flags.Parse(options); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("node add NAME [--label KEY=VALUE]… [--taint KEY=VALUE:EFFECT]…: what is %q?", flags.Arg(0))
+	}
+	added, err := newNode(name, labels, taints)
 	if err != nil {
 		return err
 	}
@@ -89,6 +110,15 @@ func addNode(name string) error {
 	}
 	fmt.Printf("node %q is ready at %s\n", name, added.address())
 	return nil
+}
+
+func parseTaint(text string) (taint, error) {
+	pair, effect, found := strings.Cut(text, ":")
+	if !found {
+		return taint{}, errors.New("a taint is KEY=VALUE:EFFECT")
+	}
+	key, value, _ := strings.Cut(pair, "=")
+	return taint{key, value, effect}, nil
 }
 
 func (n node) remove() error {

@@ -63,7 +63,7 @@ func up([]string) error {
 
 // upInside starts everything in the order in which each needs the other.
 func upInside([]string) error {
-	first, err := newNode(firstNode)
+	first, err := newNode(firstNode, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 """Admit: is it the job's turn? If so, start the next attempt, all of its pods or none."""
 
+from dataclasses import replace
+
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import Apply
-from finetune_operator.domain.lifecycle import attempts
+from finetune_operator.domain.lifecycle import attempts, fewer
 from finetune_operator.domain.lifecycle.provision import nodes_are_there
 from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.line import Hold, Turn, rounded
@@ -38,18 +40,27 @@ def admit(work: Work) -> bool:
     if turn.hold is not None:
         _wait(work, turn, _why(work, turn))
         return False
+    if some := fewer.in_time(work):
+        _start(work, number, some)
     # What a queue holds needs no nodes before it is admitted, and only a Job can be.
-    if names.QUEUE in work.job.metadata.labels or nodes_are_there(work):
-        _start(work, number)
+    elif names.QUEUE in work.job.metadata.labels or nodes_are_there(work):
+        _start(work, number, work.attempts.nodes or work.plan.nodes)
     return False
 
 
-def _start(work: Work, number: int) -> None:
-    work.actions.append(Apply(train_job(work.blueprint(), number)))
+def _start(work: Work, number: int, nodes: int) -> None:
+    blueprint, some = work.blueprint(), None
+    if nodes < work.plan.nodes:
+        some = nodes
+        blueprint = replace(blueprint, plan=work.plan.model_copy(update={"nodes": nodes}))
+        work.event(Reason.FEWER_NODES, f"attempt {number} starts{fewer.told(work, nodes)}")
+    work.actions.append(Apply(train_job(blueprint, number)))
     work.actions += [
         job.delete() for job in work.seen.jobs_of(Role.TRAIN) if job.number < number - 1
     ]
-    work.update(attempts=work.attempts.model_copy(update={"current": number}))
+    work.update(attempts=work.attempts.model_copy(update={"current": number, "nodes": some}))
+    if work.status.nodes is not None:
+        work.update(nodes=work.status.nodes.model_copy(update={"missing_since": None}))
     work.set(ConditionType.NODES_READY, False, Reason.STARTING)
     if queue := work.job.metadata.labels.get(names.QUEUE):
         # Whether it may run is seen at the Job, as soon as the queue has looked at it.

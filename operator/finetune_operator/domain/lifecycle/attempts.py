@@ -96,6 +96,7 @@ def settle(work: Work, number: int, ending: Ending) -> None:
         attempts=counted.model_copy(
             update={
                 "current": number,
+                "nodes": None,
                 "failures": failures,
                 "disruptions": disruptions,
                 "recent_disruptions": recent or None,
@@ -158,6 +159,7 @@ def _pause(work: Work, reason: str) -> float:
         Reason.SUSPENDED,
         Reason.BUDGET_EXCEEDED,
         Reason.HELD_BY_QUEUE,
+        Reason.FEWER_NODES,
     ):
         return 0.0
     if reason in (Reason.DISRUPTED, Reason.PREEMPTED, Reason.SUPERSEDED, Reason.PEER_LOST):

@@ -149,7 +149,10 @@ def _held(status: FineTuneJobStatus, work: Work) -> Held | None:
             plan.instance_type,
             offers((), work.spec.compute.capacity_type)[0].capacity_type,
         )
-    charge = Charge(instance_type=kind, capacity_type=paid, nodes=plan.nodes)
+    some = status.attempts.nodes if status.attempts else None
+    # A provider may have given more than can share the batch.
+    number = max(some, work.seen.provision.nodes or 0) if some else plan.nodes
+    charge = Charge(instance_type=kind, capacity_type=paid, nodes=number)
     return Held(charge.model_copy(update={"hourly_price": _price(charge, work)}), not training)
 
 

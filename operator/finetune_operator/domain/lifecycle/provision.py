@@ -13,6 +13,7 @@ from finetune_operator.api.fine_tune_job_status import Nodes, Phase
 from finetune_operator.domain import conditions
 from finetune_operator.domain.actions import Finalize
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.domain.lifecycle import fewer
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.names import NODES_FINALIZER, Role
 from finetune_operator.domain.observed import Pod
@@ -41,6 +42,7 @@ def node_request(job: FineTuneJob, pods: Sequence[Pod], now: datetime) -> NodeRe
             "finetune.dev/job": job.metadata.name,
         },
         waiting_since=_waiting_since(pods),
+        fewest=fewer.fewest(job),
     )
 
 
@@ -121,6 +123,8 @@ def nodes_are_there(work: Work) -> bool:
     else:
         work.actions += provision.actions
         work.again(provision.requeue_after or WATCHED_SECONDS)
+    if provision.nodes is not None:
+        message += fewer.wait(work)
     work.set(ConditionType.NODES_READY, False, reason, message)
     work.goes_on(Phase.QUEUED, reason, message)
     return False
@@ -131,6 +135,8 @@ def release(work: Work) -> bool:
     provision, finalizers = work.seen.provision, work.job.metadata.finalizers
     if work.seen.nodes_wanted:
         return False
+    if work.status.nodes is not None and work.status.nodes.missing_since is not None:
+        work.update(nodes=work.status.nodes.model_copy(update={"missing_since": None}))
     if provision.held:
         work.actions += provision.actions
         work.set(ConditionType.NODES_READY, False, Reason.RELEASING, provision.message)
@@ -157,6 +163,7 @@ def _remember(work: Work, provision: Provision) -> None:
             instance_type=held.instance_type or None if held else None,
             capacity_type=held.capacity_type if held else None,
             unavailable=remembered(known.unavailable, provision.refusals, work.now),
+            missing_since=None if provision.ready else known.missing_since,
         )
     )
     for refusal in provision.refusals:

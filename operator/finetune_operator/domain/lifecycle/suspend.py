@@ -47,6 +47,9 @@ def _go_on(work: Work) -> bool:
 def _rest(work: Work, exceeded: str | None) -> None:
     reason = Reason.SUSPENDED if exceeded is None else Reason.BUDGET_EXCEEDED
     work.set(ConditionType.ADMITTED, False, reason)
+    if work.attempts.nodes is not None:
+        # Whatever it was to start with, it asks for all nodes when it goes on.
+        work.update(attempts=work.attempts.model_copy(update={"nodes": None}))
     news = work.set(ConditionType.SUSPENDED, True, reason, exceeded or "")
     if exceeded is not None:
         work.stalls(Phase.SUSPENDED, reason, exceeded)

@@ -6,7 +6,7 @@ from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
 from finetune_operator.domain import progress, recipe_builder
 from finetune_operator.domain.endings import Ending, Outcome, classify
-from finetune_operator.domain.lifecycle import attempts
+from finetune_operator.domain.lifecycle import attempts, fewer
 from finetune_operator.domain.lifecycle.held import is_held, watched_seconds
 from finetune_operator.domain.lifecycle.prepare import last_words
 from finetune_operator.domain.lifecycle.provision import nodes_are_there
@@ -32,9 +32,11 @@ def train(work: Work) -> bool:
     number = attempts.under_way(work)
     if number is None:
         return False
-    if number > work.attempts.current:
-        work.update(attempts=work.attempts.model_copy(update={"current": number}))
     job = attempts.job_of(work, number)
+    if number > work.attempts.current:
+        some = job.parallelism if job and job.parallelism < work.plan.nodes else None
+        numbers = {"current": number, "nodes": some}
+        work.update(attempts=work.attempts.model_copy(update=numbers))
     held = job is not None and is_held(work, job)
     if job is not None and job.complete:
         record_trained(work, number)
@@ -87,12 +89,15 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
     placed = [pod for pod in pods if pod.node]
     all_placed = len(placed) == job.parallelism
     started = [pod for pod in pods if _has_started(pod)]
-    if not all_placed and not job.suspended:
+    if not all_placed and not job.suspended and not fewer.has_enough(work, job):
         nodes_are_there(work)  # of a job that a queue has admitted they are asked for only now
     if work.over:
         return
     found = explain(work.seen, job)
-    if all_placed:
+    some = fewer.told(work, job.parallelism)
+    if all_placed and some:
+        work.set(ConditionType.NODES_READY, True, Reason.FEWER_NODES, f"it trains{some}")
+    elif all_placed:
         work.set(ConditionType.NODES_READY, True, Reason.SCHEDULED)
     elif found is not None:
         work.set(ConditionType.NODES_READY, False, found.reason, found.message)
@@ -100,11 +105,13 @@ def _watch(work: Work, job: BatchJob, pods: list[Pod]) -> None:
         phase = Phase.TRAINING if len(started) == job.parallelism else Phase.QUEUED
         work.goes_on(phase, found.reason, found.message)
     elif len(started) == job.parallelism or any(pod.over for pod in pods):
-        work.goes_on(Phase.TRAINING, Reason.TRAINING, f"attempt {job.number} is running")
+        work.goes_on(Phase.TRAINING, Reason.TRAINING, f"attempt {job.number} is running{some}")
     else:
-        work.goes_on(Phase.QUEUED, Reason.STARTING, f"attempt {job.number} is starting")
+        work.goes_on(Phase.QUEUED, Reason.STARTING, f"attempt {job.number} is starting{some}")
     if found is not None or len(started) < job.parallelism:
         work.again(watched_seconds(work, job))
+    if not all_placed and fewer.make_room(work, job, pods):
+        return
     if not all_placed:
         _give_turn_back(work, job)
     _free_lost_nodes(work, pods)

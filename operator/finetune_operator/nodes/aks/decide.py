@@ -34,11 +34,17 @@ def decide(its_class: FineTuneClass, request: NodeRequest, seen: Seen) -> Provis
     else:
         refused = {refusal.offer for refusal in refusals}
         offers = [offer for offer in request.offers if offer not in refused]
-        further = _asked_for(its_class, request, offers, seen)
+        kept = None if offers else _rest(useless, request, seen)
+        if kept is not None:
+            useless.remove(kept)
+            further = _as_it_is(kept, request, seen)
+        else:
+            further = _asked_for(its_class, request, offers, seen)
     gone = [action for pool in useless for action in let_go(settings, pool, seen)]
     return replace(
         further,
         held=bool(own),
+        nodes=further.nodes or 0,
         actions=(*gone, *further.actions),
         refusals=(*refusals, *further.refusals),
     )
@@ -51,11 +57,47 @@ def held(request: NodeRequest, pools: Sequence[AgentPool]) -> list[AgentPool]:
 
 def _is_useless(pool: AgentPool, request: NodeRequest, seen: Seen) -> bool:
     """Whether the pool will not get the nodes that are missing."""
-    if seen.members.ready(pool.name, request.gpus_per_node) >= request.nodes:
+    ready = seen.members.ready(pool.name, request.gpus_per_node)
+    if ready >= request.nodes:
         return False
     answer = seen.answer(pool.name, spot=pool.spot)
     refused = not any(pool.is_of(offer) for offer in request.offers)
-    return pool.has_failed or refused or (answer is not None and answer.ends_offer)
+    failed = pool.has_failed and not (request.will_do(ready) and _is_due_again(pool, seen))
+    return failed or refused or (answer is not None and answer.ends_offer)
+
+
+def _is_due_again(pool: AgentPool, seen: Seen) -> bool:
+    """Whether what a failed pool lacks is worth asking for again."""
+    asked = pool.time(ASKED)
+    pause = timedelta(seconds=pause_after(pool.error, pool.spot))
+    return asked is None or seen.now - asked >= pause
+
+
+def _rest(pools: Sequence[AgentPool], request: NodeRequest, seen: Seen) -> AgentPool | None:
+    """Where nothing more can be had: the pool with most nodes, if the job goes on with so few."""
+    ready = [seen.members.ready(pool.name, request.gpus_per_node) for pool in pools]
+    most = max(ready, default=0)
+    return pools[ready.index(most)] if request.will_do(most) else None
+
+
+def _as_it_is(pool: AgentPool, request: NodeRequest, seen: Seen) -> Provision:
+    """With a pool that has only some of the nodes, and gets no more for now."""
+    ready = seen.members.ready(pool.name, request.gpus_per_node)
+    offer = pool.offer(request.offers)
+    told = (
+        f"{ready} of {request.nodes} nodes of agent pool {pool.name} ({offer}) are ready, and no"
+        " more can be had now"
+    )
+    return Provision(
+        ready=False,
+        held=True,
+        reason=Reason.INSUFFICIENT_CAPACITY,
+        message=told,
+        nodes=ready,
+        offer=offer,
+        placement=body.placement(pool),
+        requeue_after=LOOK_SECONDS,
+    )
 
 
 def _refusals(pool: AgentPool, request: NodeRequest, seen: Seen) -> list[Refusal]:
@@ -106,6 +148,7 @@ def _brought_further(settings: AKS, pool: AgentPool, request: NodeRequest, seen:
         reason=Reason.SCHEDULED if whole else _reason(answer),
         message=told,
         actions=actions,
+        nodes=ready,
         offer=offer,
         placement=body.placement(pool),
         requeue_after=again,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from finetune_operator.api.conditions import Reason
 from finetune_operator.domain.provisioning import Offer, Provision, Refusal
@@ -56,6 +57,24 @@ def _given_back() -> Recorded:
     return world
 
 
+def _fewer() -> Recorded:
+    """One of two nodes does not come back after the first attempt."""
+    compute = {"device": "CPU", "nodes": 2, "minNodes": 1}
+    volume = {"volumeClaim": {"accessModes": ["ReadWriteMany"]}}
+    world = Recorded(job(compute=compute, checkpoint=volume))
+    world.evict(world.to_training())
+    for seconds in (61, 61, 301, 1):
+        while leaving := [pod for pod in world.pods() if "deletionTimestamp" in pod["metadata"]]:
+            world.end(leaving[0], 13)
+        world.now += timedelta(seconds=seconds)
+        world.settle()
+        world.make_pods()
+        for pod in world.pods()[:1]:
+            world.run(pod)
+        world.settle()
+    return world
+
+
 def _class_deleted() -> Recorded:
     world = _asking()
     world.finetune_class = None
@@ -73,4 +92,5 @@ NODES: dict[str, History] = {
     "the provider does not know the instance type": _refused(Reason.PROVISIONING_FAILED),
     "its nodes are given back": _given_back,
     "the class that its nodes are of is deleted": _class_deleted,
+    "one of two nodes does not come back": _fewer,
 }

@@ -334,8 +334,9 @@ def test_the_budget_is_passed_by_no_more_than_two_late_looks(
         raise AssertionError(f"it never stopped: {world.job.status}")
     world.reconcile()
     a_minute = PRICE * nodes / 60
-    # The look that sees it, and the one that sees that the pods have ended.
-    assert cost.spent(world.job.status.cost) <= allowed + 2 * a_minute
+    # The look that sees it, and the one that sees that the pods have ended; the first is due in
+    # whole seconds.
+    assert cost.spent(world.job.status.cost) <= allowed + 2 * a_minute + a_minute / 60
 
 
 def lives_on(

@@ -10,7 +10,7 @@ from finetune_operator.api.fine_tune_job_status import Nodes, Phase
 from finetune_operator.domain.lifecycle.provision import node_request
 from finetune_operator.domain.names import NODES_FINALIZER, Role
 from finetune_operator.domain.observed import Pod
-from tests.unit.domain.in_memory import CLAIMING, InMemory, job
+from tests.unit.domain.in_memory import CLAIMING, POOLING, InMemory, job
 from tests.unit.domain.lifecycle.looks import condition, edit, phase, train_jobs
 
 SMALL, LARGE = "Standard_NC4as_T4_v3", "Standard_NC24ads_A100_v4"
@@ -169,6 +169,104 @@ def test_a_node_that_is_taken_away_is_got_again_for_the_next_attempt() -> None:
     world.give_nodes()
     world.settle()
     assert train_jobs(world) == ["chat-train-1", "chat-train-2"]
+
+
+def second_attempt(nodes: int = 2) -> InMemory:
+    """Its pods wait for their nodes, all of which the provider has given."""
+    world = claiming(nodes)
+    world.evict(world.to_training())
+    while pods := world.pods():
+        world.end(pods[0], 13)
+    for _ in range(3):
+        world.settle()
+        world.now += timedelta(seconds=60)
+    assert train_jobs(world)[-1] == "chat-train-2"
+    return world
+
+
+def claims(world: InMemory) -> set[str]:
+    return {each["metadata"]["name"] for each in world.all("NodeClaim")}
+
+
+def test_of_several_nodes_only_the_lost_one_is_asked_for_again() -> None:
+    world = claiming(2)
+    world.evict(world.to_training())
+    before = claims(world)
+    kept, lost = world.all("NodeClaim")
+    world.delete("NodeClaim", lost["metadata"]["name"])
+    while pods := world.pods():
+        world.end(pods[0], 13)
+    for _ in range(3):
+        world.settle()
+        world.now += timedelta(seconds=60)
+    assert claims(world) == before
+    assert kept in world.all("NodeClaim"), "the very one that was there"
+    assert train_jobs(world) == ["chat-train-1"]
+    world.give_nodes()
+    world.settle()
+    assert train_jobs(world)[-1] == "chat-train-2"
+
+
+def test_a_node_that_goes_before_the_next_attempt_is_on_it_is_asked_for_again() -> None:
+    world = second_attempt()
+    world.make_pods()
+    world.run(world.pods()[0])
+    before = claims(world)
+    world.delete("NodeClaim", world.all("NodeClaim")[1]["metadata"]["name"])
+    world.settle()
+    assert claims(world) == before
+    assert condition(world, ConditionType.NODES_READY)[:2] == ("False", Reason.PROVISIONING)
+    world.give_nodes()
+    for pod in world.pods():
+        world.run(pod)
+    world.settle()
+    assert phase(world) is Phase.TRAINING
+    assert train_jobs(world) == ["chat-train-1", "chat-train-2"]
+
+
+def pooling() -> InMemory:
+    world = InMemory(job(compute={"device": "CPU", "instanceTypes": [LARGE]}))
+    world.finetune_class = POOLING
+    return world
+
+
+def node_pools(world: InMemory) -> list[str]:
+    return [each["metadata"]["name"] for each in world.all("NodePool")]
+
+
+def test_a_node_pool_that_was_deleted_is_made_again_before_the_next_attempt() -> None:
+    world = pooling()
+    pod = world.to_training()
+    assert node_pools(world) == ["finetune-uid-of-chat"]
+    # Karpenter drains its nodes.
+    world.delete("NodePool", "finetune-uid-of-chat")
+    world.evict(pod)
+    world.end(pod, 13)
+    for _ in range(3):
+        world.settle()
+        world.now += timedelta(seconds=60)
+    assert world.created[-2:] == [("NodePool", "finetune-uid-of-chat"), ("Job", "chat-train-2")]
+    spec = world.objects["Job", "chat-train-2"]["spec"]["template"]["spec"]
+    assert spec["nodeSelector"]["karpenter.sh/nodepool"] == "finetune-uid-of-chat"
+    world.finish_well()
+    assert node_pools(world) == []
+    assert NODES_FINALIZER not in world.job.metadata.finalizers
+
+
+def test_a_node_pool_that_goes_while_pods_wait_for_it_is_made_again() -> None:
+    world = pooling()
+    pod = world.to_training()
+    world.evict(pod)
+    world.end(pod, 13)
+    for _ in range(3):
+        world.settle()
+        world.now += timedelta(seconds=60)
+    assert train_jobs(world)[-1] == "chat-train-2"
+    world.make_pods()
+    world.delete("NodePool", "finetune-uid-of-chat")
+    world.settle()
+    assert node_pools(world) == ["finetune-uid-of-chat"]
+    assert train_jobs(world)[-1] == "chat-train-2"
 
 
 def test_a_deleted_job_ends_its_pods_and_gives_its_nodes_back_before_it_goes() -> None:

@@ -32,6 +32,7 @@ class Job:
     name: str
     offers: tuple[Offer, ...] = (LARGE,)
     nodes: int = 1
+    fewest: int | None = None
     wanted: bool = True
     unavailable: dict[Offer, datetime] = field(default_factory=dict)
     provision: Provision | None = None
@@ -52,6 +53,7 @@ class Job:
             gpus_per_node=1,
             offers=tuple(o for o in self.offers if self.unavailable.get(o, now) <= now),
             wanted=self.wanted,
+            fewest=self.fewest,
             labels={"finetune.dev/namespace": "team", "finetune.dev/job": self.name},
         )
 
