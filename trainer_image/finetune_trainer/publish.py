@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer import credentials
+from finetune_trainer import authorities, credentials
 from finetune_trainer.errors import ConfigurationError, DataError, UnavailableError
 from finetune_trainer.gates import failures
 from finetune_trainer.manifest import (
@@ -41,9 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
     )
+    parser.add_argument(
+        "--authorities", type=Path, default=authorities.FOLDER, help="a mounted ConfigMap"
+    )
 
 
 def run(arguments: argparse.Namespace) -> Published:
+    authorities.trust(arguments.authorities)
     authfile = credentials.find(arguments.credentials, credentials.REGISTRY_AUTHFILE)
     registry = Registry(authfile, tuple(arguments.insecure_registry))
     workspace = Workspace(arguments.workspace)

@@ -9,6 +9,7 @@ from typing import Any
 from finetune_operator.api.pod_template import PodTemplate
 from finetune_operator.api.sources import SecretReference
 from finetune_operator.domain.actions import JsonObject
+from finetune_operator.domain.outside import Outside
 
 USER = 1000
 """User and group of every container; the images create it, volumes are given to it by fsGroup."""
@@ -78,7 +79,7 @@ def fetching(
     destination: str,
     mounts: Sequence[JsonObject],
     credentials: SecretReference | None,
-    insecure_registries: Iterable[str],
+    outside: Outside,
     resources: JsonObject,
 ) -> tuple[JsonObject, list[JsonObject]]:
     """The container that fetches one source, the only holder of its credentials.
@@ -93,10 +94,8 @@ def fetching(
     """
     arguments = ["fetch", "--uri", storage_uri, "--destination", destination]
     arguments += ["--revision", revision] if revision else []
-    for host in insecure_registries:
-        arguments += ["--insecure-registry", host]
-    own_volumes: list[JsonObject] = []
-    own_mounts: list[JsonObject] = []
+    arguments += outside.arguments
+    own_volumes, own_mounts = outside.volumes(name)
     if credentials:
         volume = f"{name}-credentials"
         own_volumes.append(
@@ -116,7 +115,7 @@ def fetching(
         "image": image,
         "command": ["python", "-m", "finetune_trainer"],
         "args": arguments,
-        "env": environment(SCRATCH_ENVIRONMENT),
+        "env": environment({**SCRATCH_ENVIRONMENT, **outside.environment}),
         "securityContext": dict(CONTAINER_SECURITY),
         "volumeMounts": [dict(SCRATCH_MOUNT), *mounts, *own_mounts],
         "terminationMessagePolicy": "FallbackToLogsOnError",

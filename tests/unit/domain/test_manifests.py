@@ -20,6 +20,7 @@ from finetune_operator.domain.manifests.volume import (
     recipe_config_map,
     volume_claim,
 )
+from finetune_operator.domain.outside import Outside
 from finetune_operator.domain.provisioning import Placement
 from finetune_trainer.recipe import Device
 from tests.unit.golden import assert_golden
@@ -96,7 +97,7 @@ def blueprint(spec: Object) -> Blueprint:
         job=job,
         plan=plan,
         image="registry.example.com/trainer@sha256:" + "0" * 64,
-        insecure_registries=("registry.local:5000",),
+        outside=Outside(insecure_registries=("registry.local:5000",)),
         progress_url="http://finetune-operator.finetune-system.svc:8090",
     )
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from finetune_trainer import credentials
+from finetune_trainer import authorities, credentials
 from finetune_trainer.errors import ConfigurationError, UnavailableError
 from finetune_trainer.fetch import file, oci, pvc
 from finetune_trainer.fetch.place import place
@@ -42,10 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
     )
+    parser.add_argument(
+        "--authorities", type=Path, default=authorities.FOLDER, help="a mounted ConfigMap"
+    )
     parser.add_argument("--claims", type=Path, default=CLAIMS, help="where pvc:// is mounted")
 
 
 def run(arguments: argparse.Namespace) -> Fetched:
+    authorities.trust(arguments.authorities)
     destination = arguments.workspace / arguments.destination
     source = Source(arguments.uri, arguments.revision, Kind.of(destination))
     access = Access(arguments.credentials, arguments.claims, tuple(arguments.insecure_registry))

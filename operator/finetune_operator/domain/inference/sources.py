@@ -72,7 +72,7 @@ def _base_model(server: Server, resources: JsonObject) -> Sources:
         destination=MODEL_PATH,
         mounts=[{"name": "models", "mountPath": "/models"}],
         credentials=model.credentials_secret_ref,
-        insecure_registries=server.insecure_registries,
+        outside=server.outside,
         resources=resources,
     )
     return Sources(
@@ -105,7 +105,7 @@ def _fetched(revision: str, adapter: Adapter, server: Server, resources: JsonObj
         destination=adapter_path(revision),
         mounts=[{"name": "adapters", "mountPath": ADAPTERS_PATH}],
         credentials=adapter.pull_secrets[0] if adapter.pull_secrets else None,
-        insecure_registries=server.insecure_registries,
+        outside=server.outside,
         resources=resources,
     )
     mount = {"name": "adapters", "mountPath": ADAPTERS_PATH, "readOnly": True}

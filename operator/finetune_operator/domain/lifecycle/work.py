@@ -18,6 +18,7 @@ from finetune_operator.domain.actions import Action, Apply, Event, Finalize
 from finetune_operator.domain.manifests.common import Blueprint
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Observed
+from finetune_operator.domain.outside import outside_of
 
 WATCHED_SECONDS = 10.0
 """How soon to look again at what nothing will tell us about, such as events of waiting pods."""
@@ -98,12 +99,11 @@ class Work:
 
     def blueprint(self) -> Blueprint:
         """What the job's pods are built from."""
-        its_class = self.seen.finetune_class
         return Blueprint(
             job=self.job,
             plan=self.plan,
             image=self.resolved.trainer_image or "",
-            insecure_registries=its_class.spec.insecure_registries if its_class else (),
+            outside=outside_of(self.seen.finetune_class),
             progress_url=self.around.progress_url,
             placement=self.seen.provision.placement,
         )

@@ -53,6 +53,6 @@ def _fetch(
         destination=f"{names.WORKSPACE_PATH}/inputs/{name}",
         mounts=[dict(WORKSPACE_MOUNT)],
         credentials=source.credentials_secret_ref,
-        insecure_registries=blueprint.insecure_registries,
+        outside=blueprint.outside,
         resources=resources if any(resources.values()) else {},
     )

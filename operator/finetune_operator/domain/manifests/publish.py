@@ -18,15 +18,14 @@ def publish_job(blueprint: Blueprint, number: int) -> JsonObject:
     """One try to push; waits for nothing, so that a registry that is down costs no pod."""
     output = blueprint.job.spec.output
     arguments = [PUBLISH, "--recipe", RECIPE, "--uri", output.storage_uri]
-    for host in blueprint.insecure_registries:
-        arguments += ["--insecure-registry", host]
-    volumes: list[JsonObject] = []
-    mounts: list[JsonObject] = []
+    arguments += blueprint.outside.arguments
+    volumes, mounts = blueprint.outside.volumes(PUBLISH)
     if output.credentials_secret_ref is not None:
         secret = {"secretName": output.credentials_secret_ref.name, "defaultMode": 0o440}
         volumes.append({"name": "credentials", "secret": secret})
         mounts.append({"name": "credentials", "mountPath": pods.CREDENTIALS_PATH, "readOnly": True})
-    main = container(blueprint, PUBLISH, arguments, environment={}, mounts=mounts)
+    environment = blueprint.outside.environment
+    main = container(blueprint, PUBLISH, arguments, environment=environment, mounts=mounts)
     return batch_job(
         blueprint,
         Role.PUBLISH,
