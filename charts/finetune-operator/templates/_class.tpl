@@ -26,6 +26,10 @@ allowed:
 budget:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with .Values.network }}
+network:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.class.insecureRegistries }}
 insecureRegistries:
   {{- toYaml . | nindent 2 }}
