@@ -1,8 +1,8 @@
 """Certificate authorities of the user's own network, trusted besides those of the image.
 
 Who fetches and publishes here (httpx and hf_xet for the hub, Go's library in skopeo) takes from
-SSL_CERT_FILE what to trust instead of the system's certificates, and requests from
-REQUESTS_CA_BUNDLE: so both are written into one file.
+SSL_CERT_FILE what to trust instead of the system's certificates, requests (Azure Storage) from
+REQUESTS_CA_BUNDLE, boto3 from AWS_CA_BUNDLE: so both are written into one file.
 """
 
 import logging
@@ -17,7 +17,7 @@ from finetune_trainer.errors import ConfigurationError
 FOLDER = Path("/var/run/secrets/finetune.dev/authorities")
 """Where the ConfigMap is mounted; absent where there is none."""
 
-VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
 
 _SYSTEM = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu

@@ -15,15 +15,29 @@ from finetune_trainer.manifest import Fetched
 
 
 def _from_hub(source: Source, folder: Path, access: Access) -> str:
-    # The hub's library takes as long to load as all else that fetches.
+    # The hub's library takes as long to load as all else that fetches; so do those of the stores.
     from finetune_trainer.fetch import hub  # noqa: PLC0415
 
     return hub.fetch(source, folder, access)
 
 
+def _from_s3(source: Source, folder: Path, access: Access) -> str:
+    from finetune_trainer.fetch import s3  # noqa: PLC0415
+
+    return s3.fetch(source, folder, access)
+
+
+def _from_azure(source: Source, folder: Path, access: Access) -> str:
+    from finetune_trainer.fetch import abfs  # noqa: PLC0415
+
+    return abfs.fetch(source, folder, access)
+
+
 SCHEMES: dict[str, Callable[[Source, Path, Access], str]] = {
     "hf": _from_hub,
     "oci": oci.fetch,
+    "s3": _from_s3,
+    "abfs": _from_azure,
     "pvc": pvc.fetch,
     "file": file.fetch,
 }
@@ -34,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--uri", required=True, help="hf:// oci:// pvc:// or file://")
+    parser.add_argument("--uri", required=True, help="hf:// oci:// s3:// abfs:// pvc:// or file://")
     parser.add_argument("--revision", default="", help="branch, tag or commit (hf only)")
     parser.add_argument("--destination", type=Path, required=True, help="for example inputs/model")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")

@@ -48,11 +48,9 @@ def _fetch(
     return pods.fetching(
         f"fetch-{name}",
         blueprint.image,
-        storage_uri=source.storage_uri,
-        revision=source.revision if isinstance(source, ModelSource) else None,
+        source,
         destination=f"{names.WORKSPACE_PATH}/inputs/{name}",
         mounts=[dict(WORKSPACE_MOUNT)],
-        credentials=source.credentials_secret_ref,
         outside=blueprint.outside,
         resources=resources if any(resources.values()) else {},
     )
