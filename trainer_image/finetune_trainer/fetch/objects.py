@@ -92,11 +92,14 @@ def _below(path: str, store: Store) -> dict[str, Item]:
     if path in items:
         return {path.rpartition("/")[2]: items[path]}
     start = f"{path}/" if path else ""
-    return {
-        key.removeprefix(start): item
-        for key, item in items.items()
-        if key.startswith(start) and ".." not in key.split("/")
-    }
+    found = {key.removeprefix(start): item for key, item in items.items() if key.startswith(start)}
+    return {name: item for name, item in found.items() if _stays_below(name)}
+
+
+def _stays_below(name: str) -> bool:
+    """A key is any text: one that as a path leads elsewhere is no file of the source."""
+    parts = name.split("/")
+    return parts[0] != _PARTS and not {"", ".", ".."} & set(parts)
 
 
 def _part(folder: Path, item: Item) -> Path:
