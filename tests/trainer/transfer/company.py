@@ -87,15 +87,19 @@ class Proxy:
 
 
 @contextmanager
-def proxy() -> Iterator[Proxy]:
-    """A proxy that tunnels (CONNECT), until the block ends."""
+def proxy(address: str = "127.0.0.1") -> Iterator[Proxy]:
+    """A proxy that tunnels (CONNECT), until the block ends.
+
+    Args:
+        address: on which it listens.
+    """
     made = Proxy()
 
     class Handler(_Handler):
         proxy = made
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.url = f"http://127.0.0.1:{server.server_port}"
+    server = ThreadingHTTPServer((address, 0), Handler)
+    made.url = f"http://{address}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
