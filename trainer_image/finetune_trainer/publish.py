@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer import credentials, record
+from finetune_trainer import authorities, credentials, record
 from finetune_trainer.artifacts import destination, kinds, named, repository, trained_of
 from finetune_trainer.errors import ConfigurationError, DataError, TrainerError, UnavailableError
 from finetune_trainer.gates import failures
@@ -47,9 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
     )
+    parser.add_argument(
+        "--authorities", type=Path, default=authorities.FOLDER, help="a mounted ConfigMap"
+    )
 
 
 def run(arguments: argparse.Namespace) -> Published:
+    authorities.trust(arguments.authorities)
     authfile = credentials.find(arguments.credentials, credentials.REGISTRY_AUTHFILE)
     registry = Registry(authfile, tuple(arguments.insecure_registry))
     workspace = Workspace(arguments.workspace)

@@ -10,7 +10,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from finetune_trainer import credentials, record
+from finetune_trainer import authorities, credentials, record
 from finetune_trainer.artifacts import destination, kinds, named, repository, trained_of
 from finetune_trainer.errors import DataError
 from finetune_trainer.gates import failures
@@ -36,9 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
     )
+    parser.add_argument(
+        "--authorities", type=Path, default=authorities.FOLDER, help="a mounted ConfigMap"
+    )
 
 
 def run(arguments: argparse.Namespace) -> Looked:
+    authorities.trust(arguments.authorities)
     authfile = credentials.find(arguments.credentials, credentials.REGISTRY_AUTHFILE)
     registry = Registry(authfile, tuple(arguments.insecure_registry))
     recipe = read_recipe(arguments.recipe)

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.budget import ClassBudget
 from finetune_operator.api.cel import Matches, Rule, rules
+from finetune_operator.api.network import Network
 from finetune_operator.api.provisioner import Provisioner
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource
 from finetune_operator.api.text import Host, ImageReference, Name
@@ -83,6 +84,8 @@ class FineTuneClassSpec(ApiModel):
     """What jobs may spend on nodes."""
     model_cache: ModelCache | None = None
     """Where models are shared. Absent: each job fetches its own."""
+    network: Network = Network()
+    """How pods reach what is outside the cluster: proxy, authorities, a mirror of the hub."""
     insecure_registries: Annotated[tuple[Host, ...], Field(max_length=16)] = ()
     """Registries spoken to over plain HTTP, host:port; for development only. Default: none."""
 

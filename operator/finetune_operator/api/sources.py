@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import Matches, Rule, Rules, rules
+from finetune_operator.api.identity import WorkloadIdentity
 from finetune_operator.api.text import URI_LENGTH, Name
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -16,6 +17,11 @@ _OCI = (
 )
 _PVC = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?" + _PATH
 _FILE = r"file://(/[A-Za-z0-9._@=+-]+)+/?"
+_S3 = r"s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]" + _PATH
+_AZURE = (
+    r"abfs://[a-z0-9$][-a-z0-9]{2,62}@[a-z0-9]{3,24}\.(dfs|blob)\.core"
+    r"\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net)" + _PATH
+)
 _HUB_MODEL = f"hf://{_NAME}/{_NAME}"
 _HUB_DATA = f"hf://(datasets/)?{_NAME}/{_NAME}{_PATH}"
 
@@ -30,6 +36,18 @@ ModelUri = Annotated[
     str,
     Field(min_length=1, max_length=URI_LENGTH),
     Matches(
+        rf"^({_HUB_MODEL}|{_OCI}|{_S3}|{_AZURE}|{_PVC}|{_FILE})$",
+        "must be hf://owner/name, oci://registry/repository:tag, s3://bucket/path,"
+        " abfs://container@account.dfs.core.windows.net/path, pvc://claim/path"
+        " or file:///path (a path inside the trainer image)",
+    ),
+    _NO_CLIMBING,
+]
+
+AdapterUri = Annotated[
+    str,
+    Field(min_length=1, max_length=URI_LENGTH),
+    Matches(
         rf"^({_HUB_MODEL}|{_OCI}|{_PVC}|{_FILE})$",
         "must be hf://owner/name, oci://registry/repository:tag, pvc://claim/path"
         " or file:///path (a path inside the trainer image)",
@@ -41,8 +59,9 @@ DataUri = Annotated[
     str,
     Field(min_length=1, max_length=URI_LENGTH),
     Matches(
-        rf"^({_HUB_DATA}|{_OCI}|{_PVC}|{_FILE})$",
-        "must be pvc://claim/path, oci://registry/repository:tag,"
+        rf"^({_HUB_DATA}|{_OCI}|{_S3}|{_AZURE}|{_PVC}|{_FILE})$",
+        "must be pvc://claim/path, oci://registry/repository:tag, s3://bucket/path,"
+        " abfs://container@account.dfs.core.windows.net/path,"
         " hf://datasets/owner/name/path or file:///path (a path inside the trainer image)",
     ),
     _NO_CLIMBING,
@@ -53,6 +72,17 @@ _NO_CREDENTIALS_NEEDED = Rule(
     " || self.storageUri.startsWith('oci://')",
     "credentialsSecretRef is used with hf:// and oci:// only: remove it",
     field=".credentialsSecretRef",
+)
+
+
+_IDENTITY_OF_THE_STORE = tuple(
+    Rule(
+        f"!has(self.workloadIdentity) || !has(self.workloadIdentity.{cloud})"
+        f" || self.storageUri.startsWith('{scheme}')",
+        f"workloadIdentity.{cloud} is used with {scheme} only: remove it",
+        field=".workloadIdentity",
+    )
+    for cloud, scheme in (("aws", "s3://"), ("azure", "abfs://"))
 )
 
 
@@ -80,6 +110,7 @@ _MODEL_RULES = (
         field=".revision",
     ),
     _NO_CREDENTIALS_NEEDED,
+    *_IDENTITY_OF_THE_STORE,
 )
 
 
@@ -90,7 +121,8 @@ class ModelSource(ApiModel):
 
     storage_uri: ModelUri
     """Where the model lies: `hf://owner/name` (Hugging Face hub), `oci://registry/repository:tag`
-    (an image with the model below /data, or else all of it), `pvc://claim/path` (a
+    (an image with the model below /data, or else all of it), `s3://bucket/path`,
+    `abfs://container@account.dfs.core.windows.net/path` (Azure Storage), `pvc://claim/path` (a
     PersistentVolumeClaim of this namespace, read-only) or `file:///path` (a path inside the
     trainer image). Only safetensors weights are read."""
     revision: Revision | None = None
@@ -99,6 +131,10 @@ class ModelSource(ApiModel):
     credentials_secret_ref: SecretReference | None = None
     """Secret for the source: key `token` for hf://, `.dockerconfigjson` for oci://. Mounted only
     into the container that fetches. Absent: the source is public."""
+    workload_identity: WorkloadIdentity | None = None
+    """Who fetches from s3:// or abfs://, by a token of the pod's ServiceAccount
+    (podTemplate.serviceAccountName) that only the container that fetches gets. Absent: the source
+    is public."""
 
 
 Weight = Annotated[
@@ -141,10 +177,11 @@ class TrainedModelSource(ModelSource):
         )
     )
 
-    adapter_uri: ModelUri | None = None
+    adapter_uri: AdapterUri | None = None
     """An adapter of this base model from which training goes on, such as output.storageUri of an
     earlier job: its method and settings are those of `method`, and what is published is one adapter
-    for the base model. The schemes of storageUri. Absent: training starts from the base model."""
+    for the base model. The schemes of storageUri but s3:// and abfs://. Absent: training starts
+    from the base model."""
     adapter_revision: Revision | None = None
     """Branch, tag or commit of an hf:// adapter. Absent: main. The commit or digest that was used
     is in status.resolved.adapterRevision."""
@@ -166,15 +203,22 @@ class TrainedModelSource(ModelSource):
 class DataSource(ApiModel):
     """Examples as JSON lines: a .jsonl file, or a directory of such files."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_NO_CREDENTIALS_NEEDED))
+    model_config = ConfigDict(
+        json_schema_extra=rules(_NO_CREDENTIALS_NEEDED, *_IDENTITY_OF_THE_STORE)
+    )
 
     storage_uri: DataUri
     """Where the examples lie: `pvc://claim/path`, `oci://registry/repository:tag`,
+    `s3://bucket/path`, `abfs://container@account.dfs.core.windows.net/path` (Azure Storage),
     `hf://datasets/owner/name/path` or `file:///path` (a path inside the trainer image). A
     .jsonl file, or a directory of which all .jsonl files are read."""
     credentials_secret_ref: SecretReference | None = None
     """Secret for the source: key `token` for hf://, `.dockerconfigjson` for oci://. Mounted only
     into the container that fetches. Absent: the source is public."""
+    workload_identity: WorkloadIdentity | None = None
+    """Who fetches from s3:// or abfs://, by a token of the pod's ServiceAccount
+    (podTemplate.serviceAccountName) that only the container that fetches gets. Absent: the source
+    is public."""
 
 
 class TrainSource(DataSource):

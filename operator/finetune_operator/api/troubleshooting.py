@@ -152,7 +152,8 @@ ADVICE: Mapping[Reason, Advice] = {
     # The job as written cannot be carried out.
     Reason.CLASS_NOT_FOUND: Advice(
         "The chart was installed with class.create=false and no class was made, or the name is"
-        " misspelled. It goes on as soon as the class is there.",
+        " misspelled. It goes on as soon as the class is there. An operator of some namespaces only"
+        " knows the classes of its own chart (docs/tenancy.md).",
         ("kubectl get finetuneclasses",),
     ),
     Reason.NOT_ALLOWED: Advice(

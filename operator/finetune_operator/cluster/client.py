@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -51,10 +51,13 @@ class Client:
         connection: Connection,
         call_seconds: float = CALL_SECONDS,
         may_write: Callable[[], bool] = lambda: True,
+        namespaces: Sequence[str] = (),
     ) -> None:
         self._connection = connection
         self._may_write = may_write
         """Asked before each attempt: a process that was frozen while it led must not go on."""
+        self._namespaces = namespaces
+        """All that there are, as far as this session goes; none: those of the cluster."""
         self._call_seconds = call_seconds
         self._host = urlsplit(connection.url).netloc
         self._session: aiohttp.ClientSession | None = None
@@ -93,8 +96,14 @@ class Client:
         fields: str = "",
     ) -> list[JsonObject]:
         """All objects that match both selectors, of one namespace or of all."""
-        found, _ = await self.list_at_version(kind, namespace, labels=labels, fields=fields)
-        return found
+        everywhere = namespace is None and kind.namespaced and self._namespaces
+        lists = await asyncio.gather(
+            *(
+                self.list_at_version(kind, each, labels=labels, fields=fields)
+                for each in (self._namespaces if everywhere else (namespace,))
+            )
+        )
+        return [item for items, _ in lists for item in items]
 
     async def list_at_version(
         self,

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from finetune_operator.api.pod_template import PodTemplate
-from finetune_operator.api.sources import SecretReference
+from finetune_operator.api.sources import DataSource, ModelSource
 from finetune_operator.domain.actions import JsonObject
+from finetune_operator.domain.identity import acting_as
+from finetune_operator.domain.outside import Outside
 
 USER = 1000
 """User and group of every container; the images create it, volumes are given to it by fsGroup."""
@@ -72,13 +74,11 @@ def overlay(
 def fetching(
     name: str,
     image: str,
+    source: ModelSource | DataSource,
     *,
-    storage_uri: str,
-    revision: str | None,
     destination: str,
     mounts: Sequence[JsonObject],
-    credentials: SecretReference | None,
-    insecure_registries: Iterable[str],
+    outside: Outside,
     resources: JsonObject,
     cache: str = "",
 ) -> tuple[JsonObject, list[JsonObject]]:
@@ -86,6 +86,7 @@ def fetching(
 
     Args:
         name: of the container; the volumes that only it mounts are named after it.
+        source: what is fetched, and by which right.
         destination: path of the directory that is made, within one of `mounts`.
         mounts: where the result goes.
         cache: path of the model cache, within one of `mounts`; empty where there is none.
@@ -93,20 +94,25 @@ def fetching(
     Returns:
         The container, and the volumes it needs besides those of `mounts`.
     """
-    arguments = ["fetch", "--uri", storage_uri, "--destination", destination]
-    arguments += ["--revision", revision] if revision else []
+    arguments = ["fetch", "--uri", source.storage_uri, "--destination", destination]
+    if isinstance(source, ModelSource) and source.revision:
+        arguments += ["--revision", source.revision]
     arguments += ["--cache", cache] if cache else []
-    for host in insecure_registries:
-        arguments += ["--insecure-registry", host]
-    own_volumes: list[JsonObject] = []
-    own_mounts: list[JsonObject] = []
-    if credentials:
+    arguments += outside.arguments
+    own_environment = {**SCRATCH_ENVIRONMENT, **outside.environment}
+    own_volumes, own_mounts = outside.volumes(name)
+    if source.workload_identity:
+        variables, token, where = acting_as(source.workload_identity, name, source.storage_uri)
+        own_environment |= variables
+        own_volumes.append(token)
+        own_mounts.append(where)
+    if credentials := source.credentials_secret_ref:
         volume = f"{name}-credentials"
         own_volumes.append(
             {"name": volume, "secret": {"secretName": credentials.name, "defaultMode": 0o440}}
         )
         own_mounts.append({"name": volume, "mountPath": CREDENTIALS_PATH, "readOnly": True})
-    if claim := claim_of(storage_uri):
+    if claim := claim_of(source.storage_uri):
         volume = f"{name}-source"
         own_volumes.append(
             {"name": volume, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
@@ -119,7 +125,7 @@ def fetching(
         "image": image,
         "command": ["python", "-m", "finetune_trainer"],
         "args": arguments,
-        "env": environment(SCRATCH_ENVIRONMENT),
+        "env": environment(own_environment),
         "securityContext": dict(CONTAINER_SECURITY),
         "volumeMounts": [dict(SCRATCH_MOUNT), *mounts, *own_mounts],
         "terminationMessagePolicy": "FallbackToLogsOnError",

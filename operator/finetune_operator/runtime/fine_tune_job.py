@@ -58,7 +58,7 @@ class FineTuneJobReconciler:
         self._tools = tools
         self._client = tools.client
         self._progress = progress
-        self._line = LineBook(tools.client)
+        self._line = LineBook(tools.client, tools.view)
         self._turn = asyncio.Lock()
         """Held by a job that takes turns, from looking at the line to joining those that run."""
 
@@ -104,10 +104,7 @@ class FineTuneJobReconciler:
         self, key: Key, job: FineTuneJob, now: datetime, *, line_anew: bool = False
     ) -> Observed:
         said = Said(self._progress.get(key), self._progress.unchanged_seconds(key))
-        prices = self._tools.prices
-        return await observe(
-            self._client, job, said, self._line, prices, now=now, line_anew=line_anew
-        )
+        return await observe(self._tools, job, said, self._line, now=now, line_anew=line_anew)
 
     async def _act(self, key: Key, job: FineTuneJob) -> Decision | None:
         """Looks, decides and acts. None when the namespace is on its way out."""

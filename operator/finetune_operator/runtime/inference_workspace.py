@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.inference_revision import InferenceRevision
 from finetune_operator.api.inference_workspace import InferenceWorkspace, Runtime
 from finetune_operator.cluster.client import Client
@@ -30,7 +29,6 @@ from finetune_operator.domain.kinds import (
 )
 from finetune_operator.domain.observed import Notice, Pod
 from finetune_operator.domain.views import view_notices, view_pod
-from finetune_operator.nodes import existing
 from finetune_operator.runtime.acting import carry_out, say
 from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
 from finetune_operator.runtime.tools import Tools
@@ -105,8 +103,8 @@ class InferenceWorkspaceReconciler:
         namespace, name = workspace.metadata.namespace, workspace.metadata.name
         selector = f"{WORKSPACE}={name}"
         spec = workspace.spec
-        found_class, revisions, children, lists, version = await asyncio.gather(
-            client.get(FINE_TUNE_CLASS, None, spec.class_name),
+        its_class, revisions, children, lists, version = await asyncio.gather(
+            self._tools.view.class_named(spec.class_name),
             client.list_objects(INFERENCE_REVISION, namespace),
             asyncio.gather(
                 *(
@@ -130,7 +128,7 @@ class InferenceWorkspaceReconciler:
         typed = (InferenceRevision.from_stored(each) for each in revisions)
         return Observed(
             workspace=workspace,
-            finetune_class=FineTuneClass.from_stored(found_class) if found_class else None,
+            finetune_class=its_class,
             revisions=tuple(
                 each
                 for each in typed
@@ -143,7 +141,7 @@ class InferenceWorkspaceReconciler:
             replica_sets=tuple(replica_sets),
             pods=pods,
             notices=await _notices(client, namespace, pods, replica_sets),
-            has_gpu_nodes=undecided and await existing.has_gpu_nodes(client),
+            has_gpu_nodes=undecided and await self._tools.view.has_gpu_nodes(),
             image_volumes=has_image_volumes(self._tools.settings.image_volumes, server_version),
         )
 

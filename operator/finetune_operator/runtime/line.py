@@ -1,4 +1,4 @@
-"""Which jobs train, start to, or wait for their turn, all over the cluster, from live objects."""
+"""Which jobs train, start to, or wait for their turn, of all namespaces, from live objects."""
 
 import asyncio
 import time
@@ -19,10 +19,8 @@ from finetune_operator.domain.entrants import (
 )
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
-    FINE_TUNE_CLASS,
     FINE_TUNE_JOB,
     POD,
-    PRIORITY_CLASS,
 )
 from finetune_operator.domain.line import (
     MAY_START,
@@ -37,6 +35,7 @@ from finetune_operator.domain.line import (
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Line
 from finetune_operator.domain.views import view_batch_job
+from finetune_operator.runtime.cluster_view import ClusterView
 
 SEEN_SECONDS = 4.0
 """How old may be what those are told who wait. Whoever may start looks anew."""
@@ -63,8 +62,11 @@ class _Look:
 class LineBook:
     """One look at the line serves all that wait: a thousand jobs do not list a thousand each."""
 
-    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: Client, view: ClusterView, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
+        self._view = view
         self._clock = clock
         self._looking = asyncio.Lock()
         self._last: _Look | None = None
@@ -94,7 +96,7 @@ class LineBook:
         async with self._looking:
             if self._last is None or self._clock() - self._at >= seconds:
                 began = self._clock()
-                self._last = await _look(self._client)
+                self._last = await _look(self._client, self._view)
                 self._at = began
             return self._last
 
@@ -109,12 +111,12 @@ def _with_me(look: _Look, me: Key) -> _Look:
     return replace(look, entrants=entrants, turns=turns(entrants, look.limits))
 
 
-async def _look(client: Client) -> _Look:
+async def _look(client: Client, view: ClusterView) -> _Look:
     jobs, batch_jobs, classes, priorities = await asyncio.gather(
         client.list_objects(FINE_TUNE_JOB),
         client.list_objects(BATCH_JOB, labels=f"{names.ROLE}={Role.TRAIN.value}"),
-        client.list_objects(FINE_TUNE_CLASS),
-        client.list_objects(PRIORITY_CLASS),
+        view.classes(),
+        view.priorities(),
     )
     whole = {
         key_of(each)
@@ -125,8 +127,8 @@ async def _look(client: Client) -> _Look:
     }
     under_way = await _under_way(client, batch_jobs, whole)
     values = view_priorities(priorities)
-    views = (view_entrant(each, under_way.get(key_of(each)), values) for each in jobs)
-    entrants = tuple(view for view in views if view is not None)
+    entering = (view_entrant(each, under_way.get(key_of(each)), values) for each in jobs)
+    entrants = tuple(each for each in entering if each is not None)
     limits = view_limits(classes)
     return _Look(entrants, limits, turns(entrants, limits))
 

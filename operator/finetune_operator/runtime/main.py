@@ -7,7 +7,7 @@ to the one that works, look at the Lease, and watch nothing.
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +15,7 @@ from ipaddress import IPv6Address
 
 from prometheus_client import start_http_server
 
+from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.connection import ConfiguredConnection
 from finetune_operator.cluster.events import EventRecorder
@@ -26,12 +27,15 @@ from finetune_operator.cluster.lease import (
     Unopposed,
 )
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.domain.quantity import quantity_bytes
 from finetune_operator.nodes import AGENT_POOLS
 from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.runtime import logs, sweeping, watching
+from finetune_operator.runtime.cluster_view import ClusterView, NamespacesOnly, WholeCluster
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
+from finetune_operator.runtime.given_classes import ClassesError, read_classes
 from finetune_operator.runtime.leading import lead
 from finetune_operator.runtime.otlp import exporting
 from finetune_operator.runtime.progress_book import ProgressBook
@@ -58,7 +62,7 @@ def main() -> None:
             asyncio.run(run(settings))
     except asyncio.CancelledError:
         _log.info("ended, as it was told to")
-    except LeadershipLostError as error:
+    except (LeadershipLostError, ClassesError) as error:
         _log.error("%s", error)
         sys.exit(1)
 
@@ -74,13 +78,15 @@ async def run(settings: Settings) -> None:
     take_signals = partial(end_on_signals, task)
     take_signals()
     connection = ConfiguredConnection()
+    classes = read_classes(settings.classes_file) if settings.classes_file else None
     async with (
         _leadership(settings, connection) as leadership,
-        Client(connection, may_write=leadership.leads) as client,
+        Client(connection, may_write=leadership.leads, namespaces=settings.namespaces) as client,
         relaying(leadership) as relay,
     ):
         prices = PriceBook(settings.retail_prices_url, _now)
-        tools = Tools(client, EventRecorder(client), settings, _now, prices)
+        view = _view(client, classes, settings)
+        tools = Tools(client, EventRecorder(client), settings, _now, prices, view)
         runners: list[Runner] = []
 
         def wake(key: Key, seconds: float) -> None:
@@ -92,15 +98,17 @@ async def run(settings: Settings) -> None:
         runners += [Runner(each, client) for each in controllers(tools, book)]
         ready = asyncio.Event()
         health = probes(lambda: _stuck(runners), lambda: _unready(leadership, ready))
-        reports = progress_endpoint(book, TokenVerifier(client), relay)
+        reports = progress_endpoint(book, TokenVerifier(client, settings.namespaces), relay)
         async with (
             serving(health, settings.probe_port) as probe_port,
             serving(reports, settings.progress_port) as progress_port,
         ):
             _log.info("probes on port %d, progress on port %d", probe_port, progress_port)
             await leadership.acquire(_progress_url(settings, progress_port))
-            watches = watching.watch(client, runners, ready, take_signals)
-            beside = [prices.keep_up(), sweeping.sweep(client)]
+            watches = watching.watch(client, runners, ready, take_signals, settings.namespaces)
+            beside = [prices.keep_up()]
+            if classes is None:
+                beside.append(sweeping.sweep(client))
             try:
                 await lead(leadership, watches, runners, settings.resync_seconds, beside)
             finally:
@@ -109,6 +117,16 @@ async def run(settings: Settings) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _view(
+    client: Client, classes: Mapping[str, FineTuneClass] | None, settings: Settings
+) -> ClusterView:
+    """Of the cluster as it is read, or as it was given where it may not be."""
+    if classes is None:
+        return WholeCluster(client)
+    gpu_memory = quantity_bytes(settings.gpu_memory) if settings.gpu_memory else None
+    return NamespacesOnly(classes, gpu_memory)
 
 
 @asynccontextmanager

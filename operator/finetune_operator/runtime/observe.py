@@ -18,7 +18,6 @@ from finetune_operator.domain.kinds import (
     BATCH_JOB,
     CONFIG_MAP,
     EVENT,
-    FINE_TUNE_CLASS,
     KUEUE_WORKLOAD,
     POD,
     SERVICE,
@@ -49,11 +48,12 @@ from finetune_operator.domain.views import (
     view_workload,
     was_of_a_job,
 )
-from finetune_operator.nodes import PROVISIONERS, existing
-from finetune_operator.nodes.prices import PriceBook
+from finetune_operator.nodes import PROVISIONERS
 from finetune_operator.publishing import PUBLISHERS
+from finetune_operator.runtime.cluster_view import ClusterView
 from finetune_operator.runtime.costs import look_at_costs
 from finetune_operator.runtime.line import LineBook, takes_turns
+from finetune_operator.runtime.tools import Tools
 from finetune_trainer.manifest import Progress
 
 
@@ -72,11 +72,10 @@ EXPLAINED_PODS = 3
 
 
 async def observe(
-    client: Client,
+    tools: Tools,
     job: FineTuneJob,
     said: Said,
     line_book: LineBook,
-    prices: PriceBook,
     *,
     now: datetime,
     line_anew: bool = False,
@@ -89,36 +88,36 @@ async def observe(
     Raises:
         ApiError: something could not be read; a decision on half the facts would be wrong.
     """
+    client, view = tools.client, tools.view
     namespace, name = job.metadata.namespace, job.metadata.name
     selector = f"{names.JOB}={name}"
-    children, batch_jobs, pods, found_class = await asyncio.gather(
+    children, batch_jobs, pods, its_class = await asyncio.gather(
         _children(client, job),
         client.list_objects(BATCH_JOB, namespace, labels=selector),
         client.list_objects(POD, namespace, labels=selector),
-        client.get(FINE_TUNE_CLASS, None, job.spec.class_name),
+        view.class_named(job.spec.class_name),
     )
-    its_class = FineTuneClass.from_stored(found_class) if found_class else None
     recipe, claim, service = (_own(child, job) for child in children)
     strangers = [child for child in children if child and not belongs_to(child, job.metadata.uid)]
     strangers += [each for each in [*batch_jobs, *pods] if not _is_of(each, job)]
     views_of_jobs = [view_batch_job(each) for each in batch_jobs if _is_of(each, job)]
-    own_jobs = tuple(view for view in views_of_jobs if view is not None)
+    own_jobs = tuple(each for each in views_of_jobs if each is not None)
     views_of_pods = [view_pod(each) for each in pods if _is_of(each, job)]
-    own_pods = tuple(view for view in views_of_pods if view is not None)
+    own_pods = tuple(each for each in views_of_pods if each is not None)
     undecided = not conditions.is_true(job.status.conditions, ConditionType.STARTED)
     claim_wanted = job.spec.checkpoint.volume_claim
     request = node_request(job, own_pods, now)
     notices, held, lost, line, publication = await asyncio.gather(
         _notices(client, namespace, own_jobs, own_pods, claim),
         _queues(client, namespace, own_jobs),
-        _lost_nodes(client, own_pods),
+        _lost_nodes(view, own_pods),
         _line(line_book, job, its_class, own_jobs, own_pods, anew=line_anew),
         _publication(client, job),
     )
     provision, last_lines, costs = await asyncio.gather(
         _provision(client, job, its_class, request),
         _last_lines(client, job, own_jobs, own_pods),
-        look_at_costs(client, job, its_class, own_pods, prices, now=now),
+        look_at_costs(client, job, its_class, own_pods, tools.prices, now=now),
     )
     return Observed(
         finetune_class=its_class,
@@ -131,11 +130,11 @@ async def observe(
         lost_nodes=lost,
         has_gpu_nodes=undecided
         and job.spec.compute.device.value == "Auto"
-        and await existing.has_gpu_nodes(client),
-        gpu_memory=await existing.gpu_memory(client)
+        and await view.has_gpu_nodes(),
+        gpu_memory=await view.gpu_memory()
         if undecided and job.spec.compute.device.value in ("Auto", "GPU")
         else None,
-        storage_is_shared=await existing.storage_is_shared(client, claim_wanted.storage_class_name)
+        storage_is_shared=await view.storage_is_shared(claim_wanted.storage_class_name)
         if undecided and job.spec.compute.nodes > 1
         else None,
         model_cache=await _model_cache(client, job, its_class) if undecided else None,
@@ -219,13 +218,13 @@ async def _notices(
     return view_notices(event for events in found for event in events)
 
 
-async def _lost_nodes(client: Client, pods: tuple[Pod, ...]) -> frozenset[str]:
+async def _lost_nodes(view: ClusterView, pods: tuple[Pod, ...]) -> frozenset[str]:
     suspects = {
         pod.node
         for pod in pods
         if pod.node and not pod.over and (pod.silent or pod.deleted is not None)
     }
-    lost = await asyncio.gather(*(existing.is_lost(client, node) for node in suspects))
+    lost = await asyncio.gather(*(view.is_lost(node) for node in suspects))
     return frozenset(node for node, is_lost in zip(suspects, lost, strict=True) if is_lost)
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -39,6 +40,17 @@ class Settings(BaseModel):
     pod_ip: IPv4Address | IPv6Address | None = None
     """Its own, where the other replicas reach it."""
 
+    watch_namespaces: str = Field(default="", pattern=r"^([a-z0-9-]+(,[a-z0-9-]+)*)?$")
+    """Namespaces whose jobs it takes care of, `team-a,team-b`; it then reads nothing that is in no
+    namespace. Empty: the whole cluster."""
+
+    classes_file: Path | None = None
+    """FineTuneClasses as YAML documents, for an operator that has namespaces only."""
+
+    gpu_memory: str = Field(default="", pattern=r"^([0-9]+(\.[0-9]+)?[KMGT]i)?$")
+    """Of the smallest NVIDIA GPU of the nodes, `80Gi`, for an operator that cannot read them;
+    empty: they have none."""
+
     resync_seconds: float = Field(default=600.0, gt=0)
     """How often everything is looked at again, in case a change was not seen."""
 
@@ -57,6 +69,19 @@ class Settings(BaseModel):
         if self.lease and not (self.pod_name and self.pod_ip):
             raise ValueError("FINETUNE_LEASE needs FINETUNE_POD_NAME and FINETUNE_POD_IP")
         return self
+
+    @model_validator(mode="after")
+    def _what_it_may_not_read_is_given(self) -> Self:
+        if bool(self.watch_namespaces) != (self.classes_file is not None):
+            raise ValueError("FINETUNE_WATCH_NAMESPACES and FINETUNE_CLASSES_FILE go together")
+        if self.gpu_memory and not self.watch_namespaces:
+            raise ValueError("FINETUNE_GPU_MEMORY is for an operator of FINETUNE_WATCH_NAMESPACES")
+        return self
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Those that are watched; none: all."""
+        return tuple(self.watch_namespaces.split(",")) if self.watch_namespaces else ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -5,6 +5,7 @@ request every few seconds for each job.
 """
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 import jwt
@@ -30,8 +31,13 @@ class TokenError(Exception):
 class TokenVerifier:
     """Keeps the cluster's issuer and signing keys."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, namespaces: Collection[str] = ()) -> None:
+        """
+        Args:
+            namespaces: whose jobs this operator takes care of; empty: all.
+        """
         self._client = client
+        self._namespaces = namespaces
         self._issuer = ""
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._read_at = float("-inf")
@@ -40,8 +46,12 @@ class TokenVerifier:
         """Passes if the token is that of a pod of this attempt.
 
         Raises:
-            TokenError: it is not, has expired, or the keys cannot be read at the moment.
+            TokenError: it is not, has expired, the job is another operator's, or the keys cannot be
+                read at the moment.
         """
+        if self._namespaces and key.namespace not in self._namespaces:
+            # Another operator's job: here it could not even be read.
+            raise TokenError(f"this operator takes care of no job of {key.namespace}")
         try:
             identity = jwt.get_unverified_header(token).get("kid")
             signing_key = await self._key(identity)

@@ -7,6 +7,7 @@ from datetime import datetime
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.nodes.prices import PriceBook
+from finetune_operator.runtime.cluster_view import ClusterView
 from finetune_operator.runtime.settings import Settings
 
 
@@ -20,3 +21,5 @@ class Tools:
     now: Callable[[], datetime]
     """The time in UTC."""
     prices: PriceBook
+    view: ClusterView
+    """What is known of the cluster outside of namespaces."""

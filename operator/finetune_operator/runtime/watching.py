@@ -53,8 +53,13 @@ async def watch(
     runners: Sequence[Runner],
     ready: asyncio.Event,
     take_signals: Callable[[], None],
+    namespaces: Sequence[str] = (),
 ) -> None:
-    """Watches until it is cancelled; `ready` is set when all watches were begun."""
+    """Watches until it is cancelled; `ready` is set when all watches were begun.
+
+    Args:
+        namespaces: only these, and nothing that is in none; empty: the whole cluster.
+    """
     await api_is_served(client, list(watched_kinds(runners)))
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry, id="kubernetes")(_login)
@@ -64,6 +69,8 @@ async def watch(
     settings.peering.standalone = True
     settings.watching.chunk_size = 500
     for kind, selector in watched_kinds(runners).items():
+        if namespaces and not kind.namespaced:
+            continue
         if selector:
             settings.watching.label_selectors[kopf_name(kind)] = selector
         kopf.on.event(
@@ -79,7 +86,8 @@ async def watch(
         registry=registry,
         settings=settings,
         standalone=True,
-        clusterwide=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
         # kopf would ask for the user's name, and a container's user has none.
         identity=kopf_identity,
         ready_flag=ready,

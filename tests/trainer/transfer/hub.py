@@ -6,11 +6,13 @@ with the list of files, the tree of a commit, and the files themselves (HEAD, th
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0a67737cc96d2554230f90338b163bc6380a2a85"
@@ -42,14 +44,23 @@ class Hub:
 
 
 @contextmanager
-def run() -> Iterator[Hub]:
+def run(certificate: Path | None = None) -> Iterator[Hub]:
+    """
+    Args:
+        certificate: a file with certificate and key, for a hub that speaks TLS.
+    """
     hub = Hub()
 
     class Handler(_Handler):
         content = hub
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if certificate is None else "https"
+    hub.url = f"{scheme}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

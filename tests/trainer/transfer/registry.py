@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -48,19 +49,26 @@ def build() -> Path:
 
 
 @contextmanager
-def run(program: Path, root: Path, *, password: bool = False) -> Iterator[RunningRegistry]:
-    """Start a registry that keeps its blobs below `root`; it answers when this yields."""
+def run(
+    program: Path, root: Path, *, password: bool = False, certificate: Path | None = None
+) -> Iterator[RunningRegistry]:
+    """Start a registry that keeps its blobs below `root`; it answers when this yields.
+
+    Args:
+        certificate: a file with certificate and key, for a registry that speaks TLS.
+    """
     root.mkdir(parents=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{free.getsockname()[1]}"
     (root / "htpasswd").write_text(HTPASSWD)
     auth = f"auth: {{htpasswd: {{realm: test, path: {root}/htpasswd}}}}" if password else ""
+    tls = f", tls: {{certificate: {certificate}, key: {certificate}}}" if certificate else ""
     (root / "config.yml").write_text(
         f"""version: 0.1
 log: {{level: warn, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {root}/blobs}}}}
-http: {{addr: "{host}"}}
+http: {{addr: "{host}"{tls}}}
 {auth}
 """
     )
@@ -69,18 +77,20 @@ http: {{addr: "{host}"}}
             [program, "serve", root / "config.yml"], stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            _wait(host, process)
+            _wait(f"{'https' if certificate else 'http'}://{host}/v2/", process)
             yield RunningRegistry(host, root)
         finally:
             process.terminate()
             process.wait(10)
 
 
-def _wait(host: str, process: "subprocess.Popen[bytes]") -> None:
+def _wait(url: str, process: "subprocess.Popen[bytes]") -> None:
+    # Only whether it answers is asked here, not who it is.
+    context = ssl._create_unverified_context()  # noqa: S323
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"http://{host}/v2/", timeout=5):
+            with urllib.request.urlopen(url, timeout=5, context=context):  # noqa: S310
                 return
         except urllib.error.HTTPError:  # it asks for a password: it is there
             return

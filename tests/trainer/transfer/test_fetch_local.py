@@ -96,7 +96,7 @@ def test_links_within_the_claim_are_followed(tmp_path: Path, claims: Path) -> No
         ("pvc://data/link", Kind.DATASET, ConfigurationError, "leads out of the source"),
         ("file:///nowhere", Kind.DATASET, ConfigurationError, "inside the trainer image"),
         ("file://nowhere", Kind.DATASET, ConfigurationError, "file:///ABSOLUTE/PATH"),
-        ("s3://bucket/x", Kind.MODEL, ConfigurationError, "hf://, oci://, pvc://, file://"),
+        ("gs://bucket/x", Kind.MODEL, ConfigurationError, "hf://, oci://, s3://, abfs://, pvc"),
         ("models/tiny", Kind.MODEL, ConfigurationError, "must begin with"),
     ],
 )

@@ -1,8 +1,11 @@
-"""service, networkpolicy, servicemonitor."""
+"""service, networkpolicy, servicemonitor, and the way out of the cluster."""
 
 from __future__ import annotations
 
+from finetune_operator.api.fine_tune_class import FineTuneClass
+from finetune_trainer.authorities import FOLDER
 from tests.unit.chart.conftest import Object, Render, only
+from tests.unit.chart.test_deployment import container, pod
 
 
 def test_the_service_finds_the_pod_by_named_ports(objects: list[Object]) -> None:
@@ -54,3 +57,46 @@ def test_the_service_monitor_reads_the_metrics_port(render: Render) -> None:
         {"port": "metrics", "honorLabels": True, "interval": "15s"}
     ]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+COMPANY = {
+    "network": {
+        "proxy": {"https": "http://proxy.example.com:3128", "noProxy": [".example.com"]},
+        "certificateAuthorities": {"configMapName": "company"},
+        "hub": {"endpoint": "https://hub.example.com"},
+    }
+}
+
+
+def test_the_operator_asks_outside_through_the_proxy_and_the_api_server_directly(
+    render: Render,
+) -> None:
+    objects = render(COMPANY)
+    env = {each["name"]: each.get("value") for each in container(objects)["env"]}
+    assert env["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert "HTTP_PROXY" not in env
+    direct = env["NO_PROXY"].split(",")
+    assert direct[0] == "$(KUBERNETES_SERVICE_HOST)"
+    assert {".svc", ".example.com"} <= set(direct)
+    policy = only(objects, "NetworkPolicy")
+    ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+    assert ports == [53, 53, "progress", 443, 6443, 3128]
+
+
+def test_the_operator_trusts_the_companys_authorities(render: Render) -> None:
+    objects = render(COMPANY)
+    (volume,) = (each for each in pod(objects)["volumes"] if each["name"] == "authorities")
+    assert volume["configMap"] == {"name": "company"}
+    mounts = {each["name"]: each["mountPath"] for each in container(objects)["volumeMounts"]}
+    assert mounts["authorities"] == str(FOLDER)
+
+
+def test_the_class_and_so_every_job_gets_the_same(render: Render) -> None:
+    spec = FineTuneClass.model_validate(only(render(COMPANY), "FineTuneClass")).spec
+    assert spec.network.to_dict() == COMPANY["network"]
+
+
+def test_without_a_proxy_there_is_no_word_of_one(objects: list[Object]) -> None:
+    assert not [each for each in container(objects)["env"] if "PROXY" in each["name"]]
+    spec = FineTuneClass.model_validate(only(objects, "FineTuneClass")).spec
+    assert spec.network.to_dict() == {}

@@ -22,6 +22,10 @@ IMAGES = {"operator": OPERATOR, "trainer": TRAINER}
         pytest.param({"class": {"allowed": {"maxNodes": 65}}}, "maxNodes", id="too many"),
         pytest.param({"tracing": {"endpoint": "http://otel"}}, "endpoint", id="no port"),
         pytest.param({"class": {"allowed": {"maxRunningJobs": 0}}}, "maxRunningJobs", id="none"),
+        pytest.param({"network": {"proxy": {"https": "proxy:3128"}}}, "https", id="no scheme"),
+        pytest.param({"network": {"proxies": {}}}, "proxies", id="not of a network"),
+        pytest.param({"parts": "Class"}, "parts", id="no such part"),
+        pytest.param({"watch": {"namespaces": ["team_a"]}}, "namespaces", id="no namespace"),
         pytest.param({"resyncSeconds": "soon"}, "resyncSeconds", id="wrong type"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Plan
+from finetune_operator.api.network import Network
 from finetune_operator.domain.manifests.common import Blueprint
 from finetune_operator.domain.manifests.prepare import prepare_job
 from finetune_operator.domain.manifests.publish import publish_job, reuse_job
@@ -20,11 +21,23 @@ from finetune_operator.domain.manifests.volume import (
     recipe_config_map,
     volume_claim,
 )
+from finetune_operator.domain.outside import DIRECTLY, Outside
 from finetune_operator.domain.provisioning import Placement
+from finetune_trainer.authorities import FOLDER
 from finetune_trainer.recipe import Device
 from tests.unit.golden import assert_golden
 
 GOLDEN = Path(__file__).parent / "golden"
+COMPANY = Network.model_validate(
+    {
+        "proxy": {
+            "https": "http://proxy.example.com:3128",
+            "noProxy": ["registry.local", ".example.net"],
+        },
+        "certificateAuthorities": {"configMapName": "company-authorities"},
+        "hub": {"endpoint": "https://hub.example.com"},
+    }
+)
 Object = dict[str, Any]
 
 SMALL: Object = {
@@ -96,7 +109,7 @@ def blueprint(spec: Object) -> Blueprint:
         job=job,
         plan=plan,
         image="registry.example.com/trainer@sha256:" + "0" * 64,
-        insecure_registries=("registry.local:5000",),
+        outside=Outside(insecure_registries=("registry.local:5000",)),
         model_cache="models" if gpu else "",
         result_key="sha256:" + "1" * 64,
         progress_url="http://finetune-operator.finetune-system.svc:8090",
@@ -119,6 +132,38 @@ def objects(spec: Object) -> list[Object]:
 @pytest.mark.parametrize(("name", "spec"), [("cpu", SMALL), ("gpu_two_nodes", LARGE)])
 def test_what_is_made(name: str, spec: Object) -> None:
     assert_golden(GOLDEN / f"{name}.yaml", objects(spec))
+
+
+def test_only_what_fetches_and_publishes_reaches_the_companys_network() -> None:
+    """Whatever else runs is as it is without."""
+    made = blueprint(LARGE)
+    there = replace(made, outside=Outside(COMPANY, made.outside.insecure_registries))
+    touched = set()
+    for build in (prepare_job, train_job, publish_job):
+        without, within = (build(each, 1)["spec"]["template"]["spec"] for each in (made, there))
+        for before, after in zip(containers(without), containers(within), strict=True):
+            if before != after:
+                touched.add(after["name"])
+                assert_reaches(after, {each["name"]: each for each in within["volumes"]})
+        names_of_volumes = [each["name"] for each in within["volumes"]]
+        assert len(names_of_volumes) == len(set(names_of_volumes))
+    fetching = {"fetch-model", "fetch-adapter", "fetch-train-0", "fetch-validation-0"}
+    assert touched == fetching | {"publish"}
+
+
+def assert_reaches(container: Object, volumes: Object) -> None:
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert env["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert env["NO_PROXY"] == "registry.local,.example.net"
+    assert "HTTP_PROXY" not in env
+    assert env["HF_ENDPOINT"] == "https://hub.example.com"
+    (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == str(FOLDER))
+    assert volumes[mount["name"]]["configMap"] == {"name": "company-authorities"}
+    assert mount["name"].startswith(container["name"])
+
+
+def test_nobody_in_between_is_nothing_at_all() -> None:
+    assert (DIRECTLY.environment, DIRECTLY.arguments, DIRECTLY.volumes("c")) == ({}, [], ([], []))
 
 
 def test_pods_go_where_their_nodes_are_and_where_the_user_wants_them() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from finetune_operator.api.network import Network
 from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.inference.decide import decide
 from finetune_operator.domain.inference.observed import Observed
@@ -20,6 +21,14 @@ from tests.unit.inference.builders import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
+
+COMPANY = Network.model_validate(
+    {
+        "proxy": {"https": "http://proxy.example.com:3128", "noProxy": ["registry.local"]},
+        "certificateAuthorities": {"configMapName": "company-authorities"},
+        "hub": {"endpoint": "https://hub.example.com"},
+    }
+)
 
 POD_TEMPLATE = {
     "env": [{"name": "OMP_NUM_THREADS", "value": "4"}, {"name": "HOME", "value": "/root"}],
@@ -47,7 +56,10 @@ CASES: dict[str, Observed] = {
         finetune_class=CLASS.model_copy(
             update={
                 "spec": CLASS.spec.model_copy(
-                    update={"insecure_registries": ("registry.local:5000",)}
+                    update={
+                        "insecure_registries": ("registry.local:5000",),
+                        "network": COMPANY,
+                    }
                 )
             }
         ),

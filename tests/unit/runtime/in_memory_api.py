@@ -18,6 +18,7 @@ from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.domain.actions import Apply
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
 from finetune_operator.nodes.prices import PriceBook
+from finetune_operator.runtime.cluster_view import ClusterView, WholeCluster
 from finetune_operator.runtime.controller import Controller, Key
 from finetune_operator.runtime.fine_tune_job import FineTuneJobReconciler
 from finetune_operator.runtime.progress_book import ProgressBook
@@ -102,10 +103,11 @@ class InMemoryApi(InMemory):
 class Operator:
     """One process of it, as far as FineTuneJobs go."""
 
-    def __init__(self, world: InMemoryApi, client: Client) -> None:
+    def __init__(self, world: InMemoryApi, client: Client, view: ClusterView | None = None) -> None:
         self.book = ProgressBook(lambda key, seconds: None)
         prices = PriceBook("", lambda: world.now)
-        tools = Tools(client, EventRecorder(client), Settings(), lambda: world.now, prices)
+        recorder, view = EventRecorder(client), view or WholeCluster(client)
+        tools = Tools(client, recorder, Settings(), lambda: world.now, prices, view)
         self._reconciler = FineTuneJobReconciler(tools, self.book)
         self._controller = Controller(FINE_TUNE_JOB, (), self._reconcile)
         self.runner = Runner(self._controller, client)
@@ -130,8 +132,12 @@ class Operator:
 
 
 @asynccontextmanager
-async def at_work(world: InMemoryApi) -> AsyncIterator[Operator]:
-    """An operator with one worker, which speaks HTTP to the world."""
+async def at_work(world: InMemoryApi, view: ClusterView | None = None) -> AsyncIterator[Operator]:
+    """An operator with one worker, which speaks HTTP to the world.
+
+    Args:
+        view: of the cluster; None: as it is read.
+    """
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", world.handle)
     server = web.AppRunner(application)
@@ -140,7 +146,7 @@ async def at_work(world: InMemoryApi) -> AsyncIterator[Operator]:
     url = f"http://127.0.0.1:{server.addresses[0][1]}"
     try:
         async with Client(Loopback(url)) as client:
-            operator = Operator(world, client)
+            operator = Operator(world, client, view)
             worker = asyncio.create_task(operator.runner.work())
             yield operator
             worker.cancel()

@@ -15,6 +15,7 @@ from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Costs, Pod
 from finetune_operator.domain.provisioning import Offer
 from finetune_operator.nodes.prices import PriceBook
+from finetune_operator.runtime.cluster_view import WholeCluster
 from finetune_operator.runtime.costs import look_at_costs
 from finetune_operator.runtime.fine_tune_job import FineTuneJobReconciler
 from finetune_operator.runtime.progress_book import ProgressBook
@@ -135,7 +136,8 @@ async def test_a_class_that_changes_wakes_the_jobs_that_it_holds_back() -> None:
     jobs.append({"metadata": {"namespace": "team", "name": "of-default"}, "spec": {}})
     async with served(lambda _: (200, {"items": jobs})) as (client, _):
         prices = PriceBook("", lambda: NOW)
-        tools = Tools(client, EventRecorder(client), Settings(), lambda: NOW, prices)
+        view = WholeCluster(client)
+        tools = Tools(client, EventRecorder(client), Settings(), lambda: NOW, prices, view)
         reconciler = FineTuneJobReconciler(tools, ProgressBook(lambda _key, _seconds: None))
         woken = await reconciler.jobs_of_class({"metadata": {"name": "gpu"}})
     assert [key.name for key in woken] == ["job-0", "job-1", "job-2"]

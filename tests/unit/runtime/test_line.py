@@ -7,6 +7,7 @@ from typing import Any
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.domain.line import MAY_START, Hold, Turn
+from finetune_operator.runtime.cluster_view import WholeCluster
 from finetune_operator.runtime.line import SEEN_SECONDS, LineBook
 from tests.unit.cluster.test_client import ScriptedServer, served
 
@@ -86,7 +87,7 @@ async def test_all_that_wait_share_one_look_and_a_start_is_decided_on_a_new_one(
     time = [100.0]
     async with served(cluster.answer) as (client, server):
         cluster.server = server
-        book = LineBook(client, lambda: time[0])
+        book = LineBook(client, WholeCluster(client), lambda: time[0])
 
         async def turn(number: int, *, anew: bool = False) -> Turn:
             return (await book.line_of(jobs[number], anew=anew, wants_to_start=True)).turn
@@ -108,7 +109,7 @@ async def test_a_job_that_the_last_look_did_not_know_is_looked_for() -> None:
     cluster = Cluster(old)
     async with served(cluster.answer) as (client, server):
         cluster.server = server
-        book = LineBook(client, lambda: 100.0)
+        book = LineBook(client, WholeCluster(client), lambda: 100.0)
         await book.line_of(FineTuneJob.from_stored(old), anew=False, wants_to_start=True)
         cluster.lists["finetunejobs"].append(new)
         line = await book.line_of(FineTuneJob.from_stored(new), anew=False, wants_to_start=True)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from finetune_trainer import credentials
+from finetune_trainer import authorities, credentials
 from finetune_trainer.errors import ConfigurationError, UnavailableError
 from finetune_trainer.fetch import cache, file, oci, pvc
 from finetune_trainer.fetch.place import place
@@ -15,7 +15,7 @@ from finetune_trainer.manifest import Fetched
 
 
 def _from_hub(source: Source, folder: Path, access: Access) -> str:
-    # The hub's library takes as long to load as all else that fetches.
+    # The hub's library takes as long to load as all else that fetches; so do those of the stores.
     from finetune_trainer.fetch import hub  # noqa: PLC0415
 
     return hub.fetch(source, folder, access)
@@ -27,9 +27,23 @@ def _pinned_of_hub(source: Source, access: Access) -> Source:
     return hub.pin(source, access)
 
 
+def _from_s3(source: Source, folder: Path, access: Access) -> str:
+    from finetune_trainer.fetch import s3  # noqa: PLC0415
+
+    return s3.fetch(source, folder, access)
+
+
+def _from_azure(source: Source, folder: Path, access: Access) -> str:
+    from finetune_trainer.fetch import abfs  # noqa: PLC0415
+
+    return abfs.fetch(source, folder, access)
+
+
 SCHEMES: dict[str, Callable[[Source, Path, Access], str]] = {
     "hf": _from_hub,
     "oci": oci.fetch,
+    "s3": _from_s3,
+    "abfs": _from_azure,
     "pvc": pvc.fetch,
     "file": file.fetch,
 }
@@ -46,7 +60,7 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--uri", required=True, help="hf:// oci:// pvc:// or file://")
+    parser.add_argument("--uri", required=True, help="hf:// oci:// s3:// abfs:// pvc:// or file://")
     parser.add_argument("--revision", default="", help="branch, tag or commit (hf only)")
     parser.add_argument("--destination", type=Path, required=True, help="for example inputs/model")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
@@ -55,10 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
     )
     parser.add_argument("--cache", type=Path, help="a folder of models that jobs share")
+    parser.add_argument(
+        "--authorities", type=Path, default=authorities.FOLDER, help="a mounted ConfigMap"
+    )
     parser.add_argument("--claims", type=Path, default=CLAIMS, help="where pvc:// is mounted")
 
 
 def run(arguments: argparse.Namespace) -> Fetched:
+    authorities.trust(arguments.authorities)
     destination = arguments.workspace / arguments.destination
     source = Source(arguments.uri, arguments.revision, Kind.of(destination))
     access = Access(

@@ -112,7 +112,17 @@ def classify(source: Source, error: Exception) -> TrainerError:
         )
     if status == 404:
         return ConfigurationError(f"unknown {kind} {source.uri}: check {source.field}")
-    return UnavailableError(f"{name}: the hub cannot be used now: {_first_line(error)}")
+    return _of_connection(name, error)
+
+
+def _of_connection(name: str, error: Exception) -> TrainerError:
+    said = _first_line(error)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return ConfigurationError(
+            f"{name}: the hub's certificate is not trusted: name the authority that has signed it"
+            f" in network.certificateAuthorities of the FineTuneClass ({said})"
+        )
+    return UnavailableError(f"{name}: the hub cannot be used now: {said}")
 
 
 def _select(source: Source, path: str, found: set[str]) -> set[str]:

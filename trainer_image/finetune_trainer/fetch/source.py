@@ -1,4 +1,4 @@
-"""What is fetched: a URI of one of four schemes, and whether it is a model or a dataset."""
+"""What is fetched: a URI of one of six schemes, and whether it is a model or a dataset."""
 
 import re
 from dataclasses import dataclass

@@ -50,7 +50,8 @@ _ERRORS: tuple[tuple[re.Pattern[str], type[TrainerError], str], ...] = (
     (
         re.compile(r"x509:", re.I),
         ConfigurationError,
-        "the registry's certificate is not trusted by the trainer image",
+        "the registry's certificate is not trusted: name the authority that has signed it in"
+        " network.certificateAuthorities of the FineTuneClass",
     ),
     (
         re.compile(r"repository name .*invalid|invalid reference format", re.I),

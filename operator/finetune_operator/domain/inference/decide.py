@@ -28,6 +28,7 @@ from finetune_operator.domain.kinds import (
     POD_DISRUPTION_BUDGET,
     Kind,
 )
+from finetune_operator.domain.outside import outside_of
 from finetune_operator.domain.waiting import explain_serving
 from finetune_trainer.combinations import METHOD, refusals
 from finetune_trainer.combinations import RUNTIME as RUNTIME_FIELD
@@ -117,7 +118,7 @@ def _server(seen: Observed) -> tuple[Server, tuple[InferenceRevision, ...]]:
         routing=routing,
         runtime=_runtime(seen, seen.finetune_class, served),
         images=seen.finetune_class.spec.images,
-        insecure_registries=seen.finetune_class.spec.insecure_registries,
+        outside=outside_of(seen.finetune_class),
         image_volumes=seen.image_volumes,
     )
     return server, old

@@ -9,6 +9,7 @@ from finetune_operator.api.inference_revision import Adapter, InferenceRevision
 from finetune_operator.api.inference_workspace import InferenceWorkspace, Runtime
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.inference.routing import Routing
+from finetune_operator.domain.outside import Outside
 
 WORKSPACE = "finetune.dev/workspace"
 RUNTIME = "finetune.dev/runtime"
@@ -34,7 +35,8 @@ class Server:
     """VLLM or Transformers; Auto is decided."""
 
     images: Images
-    insecure_registries: tuple[str, ...]
+    outside: Outside
+    """Of the containers that fetch."""
     image_volumes: bool
     """Adapters are mounted as OCI image volumes; otherwise init containers fetch them."""
 

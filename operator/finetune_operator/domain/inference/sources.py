@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 from finetune_operator.api.inference_revision import Adapter
+from finetune_operator.api.sources import ModelSource
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.inference.server import (
     ADAPTERS_PATH,
@@ -63,16 +64,13 @@ def sources(server: Server, resources: JsonObject) -> Sources:
 
 
 def _base_model(server: Server, resources: JsonObject) -> Sources:
-    model = server.routing.model
     container, volumes = fetching(
         "fetch-model",
         server.serve_image,
-        storage_uri=model.storage_uri,
-        revision=model.revision,
+        server.routing.model,
         destination=MODEL_PATH,
         mounts=[{"name": "models", "mountPath": "/models"}],
-        credentials=model.credentials_secret_ref,
-        insecure_registries=server.insecure_registries,
+        outside=server.outside,
         resources=resources,
     )
     return Sources(
@@ -100,12 +98,13 @@ def _fetched(revision: str, adapter: Adapter, server: Server, resources: JsonObj
     container, volumes = fetching(
         f"fetch-{_volume_name(revision)}",
         server.serve_image,
-        storage_uri=f"oci://{adapter.image}",
-        revision=None,
+        ModelSource(
+            storage_uri=f"oci://{adapter.image}",
+            credentials_secret_ref=adapter.pull_secrets[0] if adapter.pull_secrets else None,
+        ),
         destination=adapter_path(revision),
         mounts=[{"name": "adapters", "mountPath": ADAPTERS_PATH}],
-        credentials=adapter.pull_secrets[0] if adapter.pull_secrets else None,
-        insecure_registries=server.insecure_registries,
+        outside=server.outside,
         resources=resources,
     )
     mount = {"name": "adapters", "mountPath": ADAPTERS_PATH, "readOnly": True}

@@ -18,6 +18,7 @@ from finetune_operator.domain.actions import Action, Apply, Event, Finalize
 from finetune_operator.domain.manifests.common import Blueprint
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Observed
+from finetune_operator.domain.outside import outside_of
 from finetune_operator.domain.result_key import result_key
 from finetune_trainer.recipe import Recipe
 
@@ -100,12 +101,11 @@ class Work:
 
     def blueprint(self) -> Blueprint:
         """What the job's pods are built from."""
-        its_class = self.seen.finetune_class
         return Blueprint(
             job=self.job,
             plan=self.plan,
             image=self.resolved.trainer_image or "",
-            insecure_registries=its_class.spec.insecure_registries if its_class else (),
+            outside=outside_of(self.seen.finetune_class),
             progress_url=self.around.progress_url,
             model_cache=self.resolved.model_cache or "",
             result_key=self.result_key() or "",

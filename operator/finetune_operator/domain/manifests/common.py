@@ -11,6 +11,7 @@ from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.endings import FAIL_JOB_ON
 from finetune_operator.domain.kinds import BATCH_JOB, FINE_TUNE_JOB, Kind
 from finetune_operator.domain.names import Role
+from finetune_operator.domain.outside import DIRECTLY, Outside
 from finetune_operator.domain.provisioning import ANYWHERE, Placement
 from finetune_trainer.recipe import Device
 
@@ -35,7 +36,8 @@ class Blueprint:
     job: FineTuneJob
     plan: Plan
     image: str
-    insecure_registries: tuple[str, ...] = ()
+    outside: Outside = DIRECTLY
+    """Of the pods that fetch and publish."""
     progress_url: str = ""
     """Base URL of the operator's progress endpoint; empty where there is none."""
     model_cache: str = ""

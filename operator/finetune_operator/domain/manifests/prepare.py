@@ -62,12 +62,10 @@ def _fetch(
     return pods.fetching(
         f"fetch-{name}",
         blueprint.image,
-        storage_uri=source.storage_uri,
-        revision=source.revision if isinstance(source, ModelSource) else None,
+        source,
         destination=f"{names.WORKSPACE_PATH}/inputs/{name}",
         mounts=[dict(WORKSPACE_MOUNT), *([dict(CACHE_MOUNT)] if cached else [])],
         cache=names.MODEL_CACHE_PATH if cached else "",
-        credentials=source.credentials_secret_ref,
-        insecure_registries=blueprint.insecure_registries,
+        outside=blueprint.outside,
         resources=resources if any(resources.values()) else {},
     )

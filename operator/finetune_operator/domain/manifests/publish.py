@@ -31,15 +31,14 @@ def _at_output(blueprint: Blueprint, role: Role, command: str, number: int) -> J
     arguments = [command, "--recipe", RECIPE, "--uri", output.storage_uri]
     if blueprint.result_key:
         arguments += ["--result-key", blueprint.result_key]
-    for host in blueprint.insecure_registries:
-        arguments += ["--insecure-registry", host]
-    volumes: list[JsonObject] = []
-    mounts: list[JsonObject] = []
+    arguments += blueprint.outside.arguments
+    volumes, mounts = blueprint.outside.volumes(command)
     if output.credentials_secret_ref is not None:
         secret = {"secretName": output.credentials_secret_ref.name, "defaultMode": 0o440}
         volumes.append({"name": "credentials", "secret": secret})
         mounts.append({"name": "credentials", "mountPath": pods.CREDENTIALS_PATH, "readOnly": True})
-    main = container(blueprint, command, arguments, environment={}, mounts=mounts)
+    environment = blueprint.outside.environment
+    main = container(blueprint, command, arguments, environment=environment, mounts=mounts)
     return batch_job(
         blueprint,
         role,
