@@ -117,10 +117,5 @@ def test_a_job_is_trained_from_the_mirror_behind_the_proxy(
         for pod in kube.items("pods")
         for each in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
     }
-    assert knows == {
-        "fetch-model": True,
-        "fetch-train-0": True,
-        "check": False,
-        "train": False,
-        "publish": True,
-    }
+    assert set(knows) >= {"fetch-model", "fetch-train-0", "check", "train", "publish"}
+    assert {name for name, told in knows.items() if not told} == {"check", "train"}
