@@ -53,7 +53,12 @@ def push(name: str, target: str, registry: str, compression: tuple[str, ...]) ->
 
 
 def prune() -> None:
-    """Remove the layers of versions that no name has any more."""
+    """Remove the layers of versions that no name has any more.
+
+    The caller builds nothing, and nobody else does: the working container that a killed build has
+    left would keep its layers for ever.
+    """
+    run([*BUILDAH, "rm", "--all"])
     run([*BUILDAH, "rmi", "--prune"])
 
 
