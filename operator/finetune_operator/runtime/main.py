@@ -9,13 +9,13 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from functools import partial
 from ipaddress import IPv6Address
 
 from prometheus_client import start_http_server
 
 from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.clock import ServerClock
 from finetune_operator.cluster.connection import ConfiguredConnection
 from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.cluster.lease import (
@@ -32,6 +32,7 @@ from finetune_operator.runtime import logs, sweeping, watching
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
+from finetune_operator.runtime.job_board import JOB_BOARD
 from finetune_operator.runtime.leading import lead
 from finetune_operator.runtime.otlp import exporting
 from finetune_operator.runtime.progress_book import ProgressBook
@@ -74,13 +75,15 @@ async def run(settings: Settings) -> None:
     take_signals = partial(end_on_signals, task)
     take_signals()
     connection = ConfiguredConnection()
+    clock = ServerClock()
+    AGENT_POOLS.now = JOB_BOARD.now = clock.now
     async with (
-        _leadership(settings, connection) as leadership,
-        Client(connection, may_write=leadership.leads) as client,
+        _leadership(settings, connection, clock) as leadership,
+        Client(connection, may_write=leadership.leads, clock=clock) as client,
         relaying(leadership) as relay,
     ):
-        prices = PriceBook(settings.retail_prices_url, _now)
-        tools = Tools(client, EventRecorder(client), settings, _now, prices)
+        prices = PriceBook(settings.retail_prices_url, clock.now)
+        tools = Tools(client, EventRecorder(client), settings, clock.now, prices)
         runners: list[Runner] = []
 
         def wake(key: Key, seconds: float) -> None:
@@ -92,7 +95,7 @@ async def run(settings: Settings) -> None:
         runners += [Runner(each, client) for each in controllers(tools, book)]
         ready = asyncio.Event()
         health = probes(lambda: _stuck(runners), lambda: _unready(leadership, ready))
-        reports = progress_endpoint(book, TokenVerifier(client), relay)
+        reports = progress_endpoint(book, TokenVerifier(client, clock.now), relay)
         async with (
             serving(health, settings.probe_port) as probe_port,
             serving(reports, settings.progress_port) as progress_port,
@@ -107,20 +110,16 @@ async def run(settings: Settings) -> None:
                 await AGENT_POOLS.close()
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @asynccontextmanager
 async def _leadership(
-    settings: Settings, connection: ConfiguredConnection
+    settings: Settings, connection: ConfiguredConnection, clock: ServerClock
 ) -> AsyncIterator[Leadership]:
     if not settings.lease:
         yield Unopposed()
         return
     namespace, name = settings.lease.split("/")
-    async with Client(connection, call_seconds=0.8 * ROUND_SECONDS) as client:
-        yield Election(client, namespace, name, settings.pod_name, now=_now)
+    async with Client(connection, call_seconds=0.8 * ROUND_SECONDS, clock=clock) as client:
+        yield Election(client, namespace, name, settings.pod_name, now=clock.now)
 
 
 def _progress_url(settings: Settings, port: int) -> str:
