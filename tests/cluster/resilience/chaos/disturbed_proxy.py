@@ -35,8 +35,12 @@ class DisturbedProxy(Proxy):
         found = None if self._calm else disturbance(self._seed, self._replica, self.requests)
         if found is None:
             return await super()._handle(request)
+        if request.method in READS:
+            # There is nothing to carry out, and nothing to be in conflict with.
+            broken = found.answer is Answer.CONFLICT
+            found = Disturbance(Answer.BROKEN if broken else found.answer, carried_out=False)
         self.struck[found] += 1
-        if found.carried_out and request.method not in READS:
+        if found.carried_out:
             await super()._handle(request)
         return await _instead(found.answer)
 

@@ -115,8 +115,8 @@ class People:
         await self._change(name, suspend=True)
         while True:
             found = await insist(lambda: self.api.ask("GET", self._path(name)))
-            if found["status"]["phase"] == "Suspended":
-                break
+            if found["status"]["phase"] in ("Suspended", "Succeeded", "Failed"):
+                break  # the last two where it was over first
             await asyncio.sleep(POLL_SECONDS)
         await asyncio.sleep(RESTS_SECONDS)
         await self._change(name, suspend=False)
