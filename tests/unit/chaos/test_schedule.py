@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.cluster.resilience.chaos.schedule import (
     DISTURBED,
     HOUR,
+    LEADER,
     REPLICAS,
     Answer,
     Kind,
@@ -24,7 +25,7 @@ def test_the_seed_decides_everything(seed: int, seconds: int) -> None:
     assert all(0 <= each.second <= seconds for each in faults)
     assert {each.kind for each in faults} == set(Kind)
     assert all(abs(each.amount) <= HOUR for each in faults)
-    assert {each.target for each in faults if each.kind is Kind.OPERATOR} <= set(REPLICAS)
+    assert {each.target for each in faults if each.kind is Kind.OPERATOR} <= {*REPLICAS, LEADER}
 
 
 def test_another_seed_makes_another_storm() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 from aiohttp import web
@@ -23,6 +24,8 @@ class DisturbedProxy(Proxy):
         super().__init__(api)
         self.struck: Counter[Disturbance] = Counter()
         self.requests = 0
+        self.written_at = 0.0
+        """When it was asked to change anything last, by the monotonic clock."""
         self._seed = seed
         self._replica = replica
         self._calm = False
@@ -32,6 +35,8 @@ class DisturbedProxy(Proxy):
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
+        if request.method not in READS:
+            self.written_at = time.monotonic()
         found = None if self._calm else disturbance(self._seed, self._replica, self.requests)
         if found is None:
             return await super()._handle(request)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -107,7 +108,7 @@ class People:
         """Returns when they have nothing more to do but wait."""
         for manifest in self.manifests(number):
             path = self._path(manifest["metadata"]["name"])
-            await insist(lambda path=path, manifest=manifest: self.api.apply(path, manifest))
+            await insist(partial(self.api.apply, path, manifest))
         await asyncio.gather(self._pause(f"paused-{number}"), self._delete(f"deleted-{number}"))
 
     async def _pause(self, name: str) -> None:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from random import Random
 
 REPLICAS = ("first", "second")
+LEADER = "that leads"
+"""Instead of a name: whichever replica wrote last."""
 DISTURBED = 0.3
 """Share of an operator's requests to which something happens."""
 HOUR = 3600
@@ -24,11 +26,11 @@ class Kind(StrEnum):
 
 
 EVERY: dict[Kind, int] = {
-    Kind.OPERATOR: 20,
+    Kind.OPERATOR: 12,
     Kind.CLOCK: 15,
-    Kind.TRAINER: 25,
-    Kind.API_SERVER: 60,
-    Kind.ETCD: 75,
+    Kind.TRAINER: 12,
+    Kind.API_SERVER: 50,
+    Kind.ETCD: 60,
 }
 """Seconds from one to the next, on average; each comes once at the least."""
 
@@ -65,7 +67,7 @@ def schedule(seed: int, seconds: int) -> tuple[Fault, ...]:
 
 def _fault(random: Random, kind: Kind, second: float) -> Fault:
     if kind is Kind.OPERATOR:
-        return Fault(second, kind, random.choice(REPLICAS))
+        return Fault(second, kind, random.choice((*REPLICAS, LEADER, LEADER)))
     if kind is Kind.CLOCK:
         amount = random.choice((-HOUR, HOUR, random.randint(-HOUR, HOUR)))
         return Fault(second, kind, random.choice(REPLICAS), amount)

@@ -11,7 +11,7 @@ from tests.cluster.kube import Object
 from tests.cluster.resilience import machine
 from tests.cluster.resilience.chaos.chronicle import Chronicle
 from tests.cluster.resilience.chaos.replica import Replica
-from tests.cluster.resilience.chaos.schedule import Fault, Kind
+from tests.cluster.resilience.chaos.schedule import LEADER, Fault, Kind
 
 POLL_SECONDS = 0.3
 PROCESSES = {Kind.API_SERVER: "kube-apiserver", Kind.ETCD: "etcd"}
@@ -38,7 +38,7 @@ class Storm:
     async def _strike(self, fault: Fault, start: float) -> None:
         await asyncio.sleep(start + fault.second - time.monotonic())
         if fault.kind is Kind.OPERATOR:
-            self.replicas[fault.target].process.kill()
+            self._replica(fault.target).process.kill()
         elif fault.kind is Kind.CLOCK:
             self.replicas[fault.target].clock.set(fault.amount)
         elif fault.kind is Kind.TRAINER:
@@ -48,6 +48,11 @@ class Storm:
             await asyncio.shield(
                 asyncio.to_thread(machine.kill_control_plane, PROCESSES[fault.kind])
             )
+
+    def _replica(self, target: str) -> Replica:
+        if target == LEADER:
+            return max(self.replicas.values(), key=lambda each: each.proxy.written_at)
+        return self.replicas[target]
 
     async def _kill_trainer(self, which: int) -> None:
         """One of those that run, or the first that does."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import time
@@ -41,8 +42,8 @@ from tests.cluster.simulation.world import installed_operator_asleep
 pytestmark = pytest.mark.exclusive
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
-SECONDS = int(os.environ.get("CHAOS_SECONDS", "70"))
-CAST_SECONDS = 150
+SECONDS = int(os.environ.get("CHAOS_SECONDS", "75"))
+CAST_SECONDS = 50
 """Between two casts of jobs."""
 OVER_WITHIN = 300.0
 """Seconds after the last fault in which every job has to end."""
@@ -134,7 +135,7 @@ async def test_every_job_ends_as_it_has_earned(
     print(f"\nCHAOS_SEED={SEED} CHAOS_SECONDS={SECONDS}", *faults, sep="\n")
     bad = push_bad(cluster["registry"], tmp_path)
     audit = AuditLog(Path(cluster["auditLog"]))
-    casts = max(1, SECONDS // CAST_SECONDS)
+    casts = math.ceil(SECONDS / CAST_SECONDS)
     async with scene(kube, cluster, tmp_path) as the_scene:
         people = People(the_scene.api, kube.namespace, sources, bad, the_scene.logs)
         storm = Storm(the_scene.replicas, the_scene.chronicle)
