@@ -102,12 +102,17 @@ def test_what_is_left_over() -> None:
         return {"metadata": {"name": name, "uid": name, "ownerReferences": owners}, **more}
 
     found = {
+        "persistentvolumes": [
+            item("kept", spec={"claimRef": {"uid": "job"}}),
+            item("forgotten", spec={"claimRef": {"uid": "gone"}}),
+        ],
         "finetunejobs": [item("job", status={"published": {"revision": "one"}})],
         "inferencerevisions": [item("one"), item("two")],
         "jobs": [item("train", "job"), item("lost", "gone")],
         "pods": [item("pod", "train", status={"phase": "Running"})],
     }
     assert [*orphans(found, "serve")] == [
+        "persistentvolumes/forgotten has no living owner: []",
         "jobs/lost has no living owner: [{'uid': 'gone'}]",
         "pods/pod is Running",
     ]

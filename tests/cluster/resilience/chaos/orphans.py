@@ -20,6 +20,7 @@ NAMESPACED = {
     "configmaps": "api/v1",
     "services": "api/v1",
 }
+VOLUMES = "persistentvolumes"
 EVERYWHERE = {"kube-root-ca.crt"}
 """What Kubernetes puts into each namespace."""
 OWNERLESS = ("finetunejobs", "inferenceworkspaces")
@@ -27,8 +28,13 @@ OWNERLESS = ("finetunejobs", "inferenceworkspaces")
 
 
 async def objects(api: Api, namespace: str) -> dict[str, list[Object]]:
-    """All of a namespace, by the plural of their kind."""
-    return {
+    """All of a namespace, by the plural of their kind; with the volumes of its claims."""
+    volumes = [
+        each
+        for each in await api.items("/api/v1/persistentvolumes")
+        if each["spec"].get("claimRef", {}).get("namespace") == namespace
+    ]
+    found = {
         plural: [
             each
             for each in await api.items(f"/{group}/namespaces/{namespace}/{plural}")
@@ -36,6 +42,7 @@ async def objects(api: Api, namespace: str) -> dict[str, list[Object]]:
         ]
         for plural, group in NAMESPACED.items()
     }
+    return {VOLUMES: volumes, **found}
 
 
 def orphans(found: Mapping[str, list[Object]], served: str) -> Iterator[str]:
@@ -54,6 +61,8 @@ def orphans(found: Mapping[str, list[Object]], served: str) -> Iterator[str]:
             what = f"{plural}/{metadata['name']}"
             if "deletionTimestamp" in metadata:
                 yield f"{what} is being deleted since {metadata['deletionTimestamp']}"
+            if plural == VOLUMES and each["spec"]["claimRef"]["uid"] in living:
+                continue
             if plural in (*OWNERLESS, "inferencerevisions"):
                 continue
             if not any(owner["uid"] in living for owner in owners):
