@@ -42,8 +42,8 @@ from tests.cluster.simulation.world import installed_operator_asleep
 pytestmark = pytest.mark.exclusive
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
-SECONDS = int(os.environ.get("CHAOS_SECONDS", "75"))
-CAST_SECONDS = 50
+SECONDS = int(os.environ.get("CHAOS_SECONDS", "90"))
+CAST_SECONDS = 60
 """Between two casts of jobs."""
 OVER_WITHIN = 300.0
 """Seconds after the last fault in which every job has to end."""
