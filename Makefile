@@ -182,6 +182,7 @@ test-cluster: images compiler $(if $(filter dev,$(CLUSTER)),karpenter kueue) ## 
 
 .PHONY: chaos
 chaos: export CHAOS_SECONDS ?= 600
+chaos: export CHAOS_SEED ?= $(strip $(shell od -An -N3 -tu4 /dev/urandom))
 chaos: images compiler ## Let everything fail at once for ten minutes (CHAOS_SEED=… repeats a storm, CHAOS_SECONDS=… shortens it)
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster/resilience/chaos --capture=no $(PYTEST_ARGUMENTS)
 
