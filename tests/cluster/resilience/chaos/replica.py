@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from tests.cluster.simulation.api import Api
 from tests.cluster.simulation.operator_process import OperatorProcess
 
 RESTARTED_AFTER = 2.0
-"""Seconds; the kubelet takes that long for a first restart."""
+"""Seconds, where it ended by itself."""
 POLL_SECONDS = 0.2
 
 
@@ -28,13 +29,21 @@ class Replica:
     proxy: DisturbedProxy
     clock: Clock
     log: Path
+    away_until: float = 0.0
+    """By the monotonic clock."""
+
+    def kill(self, away: float) -> None:
+        """kill -9; its container is started again after so many seconds."""
+        self.away_until = time.monotonic() + away
+        self.process.kill()
 
     async def keep(self) -> None:
         """Runs for ever."""
         while True:
             if not _is_alive(self.process.pid):
                 self.process.pid = 0
-                await asyncio.sleep(RESTARTED_AFTER)
+                left = self.away_until - time.monotonic()
+                await asyncio.sleep(left if left > 0 else RESTARTED_AFTER)
                 self.process.start()
             await asyncio.sleep(POLL_SECONDS)
 

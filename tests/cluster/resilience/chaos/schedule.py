@@ -13,6 +13,8 @@ LEADER = "that leads"
 DISTURBED = 0.3
 """Share of an operator's requests to which something happens."""
 HOUR = 3600
+AWAY_SECONDS = (2, 20)
+"""A kubelet's first restart of a container, and one that comes so late that the other takes over."""
 TRAINS_FROM = 25
 """Seconds until the first trainer can be running; before that there is none to kill."""
 
@@ -42,11 +44,12 @@ class Fault:
     target: str = ""
     """Which replica; of trainers, a number that chooses among those that run."""
     amount: int = 0
-    """By how many seconds the clock is off from then on."""
+    """By how many seconds the clock is off from then on; for how long the operator is away."""
 
     def __str__(self) -> str:
         words = [f"{self.second:6.1f} s  {self.kind}", self.target]
         words += [f"off by {self.amount:+d} s"] if self.kind is Kind.CLOCK else []
+        words += [f"for {self.amount} s"] if self.kind is Kind.OPERATOR else []
         return "  ".join(word for word in words if word)
 
 
@@ -67,7 +70,8 @@ def schedule(seed: int, seconds: int) -> tuple[Fault, ...]:
 
 def _fault(random: Random, kind: Kind, second: float) -> Fault:
     if kind is Kind.OPERATOR:
-        return Fault(second, kind, random.choice((*REPLICAS, LEADER, LEADER)))
+        target = random.choice((*REPLICAS, LEADER, LEADER))
+        return Fault(second, kind, target, random.choice(AWAY_SECONDS))
     if kind is Kind.CLOCK:
         amount = random.choice((-HOUR, HOUR, random.randint(-HOUR, HOUR)))
         return Fault(second, kind, random.choice(REPLICAS), amount)

@@ -38,7 +38,7 @@ class Storm:
     async def _strike(self, fault: Fault, start: float) -> None:
         await asyncio.sleep(start + fault.second - time.monotonic())
         if fault.kind is Kind.OPERATOR:
-            self._replica(fault.target).process.kill()
+            self._replica(fault.target).kill(fault.amount)
         elif fault.kind is Kind.CLOCK:
             self.replicas[fault.target].clock.set(fault.amount)
         elif fault.kind is Kind.TRAINER:
