@@ -14,7 +14,7 @@ DISTURBED = 0.3
 """Share of an operator's requests to which something happens."""
 HOUR = 3600
 AWAY_SECONDS = (2, 20)
-"""A kubelet's first restart of a container, and one that comes so late that the other takes over."""
+"""A kubelet restarts a container so soon at first; later so late that the other takes over."""
 TRAINS_FROM = 25
 """Seconds until the first trainer can be running; before that there is none to kill."""
 
