@@ -23,6 +23,8 @@ class Storm:
     chronicle: Chronicle
     killed: list[tuple[str, int]] = field(default_factory=list)
     """Job and attempt of each trainer that was killed."""
+    _dead: set[str] = field(default_factory=set)
+    """Names of their pods, which the API server may still say to be running."""
 
     async def rage(self, faults: Iterable[Fault], seconds: float) -> None:
         """Returns after so many seconds; what has found no victim by then is called off."""
@@ -58,8 +60,10 @@ class Storm:
         """One of those that run, or the first that does."""
         while True:
             running = sorted(filter(_trains, self.chronicle.pods), key=_name)
+            running = [pod for pod in running if _name(pod) not in self._dead]
             if running:
                 pod = running[which % len(running)]
+                self._dead.add(_name(pod))
                 container = await asyncio.to_thread(machine.Container.of, pod)
                 if container.kill():
                     labels = pod["metadata"]["labels"]
