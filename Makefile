@@ -50,6 +50,10 @@ packages: ## Install the Debian packages of the development cluster and of the t
 browser: packages ## Install the browser that tests look at reports with, where there is none (root, apt)
 	@command -v chromium-headless-shell chromium google-chrome >/dev/null || dev/packages $(BROWSER_PACKAGES)
 
+.PHONY: compiler
+compiler: packages ## Install the compiler that a test makes a wrong clock with, where there is none (root, apt)
+	@command -v cc >/dev/null || dev/packages gcc libc6-dev
+
 .PHONY: venv
 venv: $(VENV)/complete ## Make .venv from the locked requirements
 	@:
@@ -170,11 +174,17 @@ bench-exports: venv ## Compare every export of SmolLM2 with PyTorch on 50 prompt
 	$(PYTHON) -m bench.exports --model "$$(PYTHONPATH=$(CURDIR) $(PYTHON) -m dev.models.smollm2)" $(BENCH_ARGUMENTS)
 
 .PHONY: test-cluster
-test-cluster: images $(if $(filter dev,$(CLUSTER)),karpenter kueue) ## Run the tests on a real cluster, first those that bear others beside them
+test-cluster: images compiler $(if $(filter dev,$(CLUSTER)),karpenter kueue) ## Run the tests on a real cluster, first those that bear others beside them
 	@# pytest ends with 5 where PYTEST_ARGUMENTS choose none of a kind.
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "not exclusive" \
 		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGUMENTS) || test $$? = 5
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m exclusive $(PYTEST_ARGUMENTS) || test $$? = 5
+
+.PHONY: chaos
+chaos: export CHAOS_SECONDS ?= 600
+chaos: export CHAOS_SEED ?= $(strip $(shell od -An -N3 -tu4 /dev/urandom))
+chaos: images compiler ## Let everything fail at once for ten minutes (CHAOS_SEED=… repeats a storm, CHAOS_SECONDS=… shortens it)
+	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster/resilience/chaos --capture=no $(PYTEST_ARGUMENTS)
 
 .PHONY: generate
 generate: venv ## Write again what is generated: CRDs, their chart templates, reference, bad inputs

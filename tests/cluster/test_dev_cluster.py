@@ -49,6 +49,10 @@ spec:
   volumes: [{name: data, persistentVolumeClaim: {claimName: kept}}]
 """
 
+ASKED_AGAIN = """
+for _ in $(seq 60); do kubectl get --raw /readyz && exit; sleep 1; done; exit 1
+"""
+
 EMPTY_NODE = """
 apiVersion: v1
 kind: Node
@@ -207,6 +211,18 @@ def test_busy_pods_starve_neither_the_api_server_nor_its_clients(second_cluster:
             if str(client.pid) in (group / "cgroup.procs").read_text().split()
         )
         assert weight(clients) == weight(pods.parent)
+
+
+def test_a_killed_control_plane_comes_back_with_all_that_it_knew(second_cluster: None) -> None:
+    kubectl("create", "configmap", "kept", "--namespace=default")
+    for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        before = process_id(name)
+        devcluster("kill", name)
+        assert process_id(name) != before
+        # Until it answers, kubectl is refused: it is asked again within a minute.
+        devcluster("exec", "--", "sh", "-c", ASKED_AGAIN)
+    assert kubectl("get", "configmap", "kept", "--namespace=default", "--output=name")
+    assert "usage" in devcluster("kill", "registry", status=1).stderr
 
 
 def test_an_external_cluster_gets_only_the_chosen_context(second_cluster: None) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 
 from finetune_operator.cluster import errors, metrics
+from finetune_operator.cluster.clock import ServerClock
 from finetune_operator.cluster.connection import Connection
 from finetune_operator.cluster.merge_patch import merge_patch
 from finetune_operator.domain.actions import Delete, Finalize, JsonObject
@@ -52,6 +53,7 @@ class Client:
         call_seconds: float = CALL_SECONDS,
         may_write: Callable[[], bool] = lambda: True,
         namespaces: Sequence[str] = (),
+        clock: ServerClock | None = None,
     ) -> None:
         self._connection = connection
         self._may_write = may_write
@@ -59,6 +61,7 @@ class Client:
         self._namespaces = namespaces
         """All that there are, as far as this session goes; none: those of the cluster."""
         self._call_seconds = call_seconds
+        self._clock = clock or ServerClock()
         self._host = urlsplit(connection.url).netloc
         self._session: aiohttp.ClientSession | None = None
 
@@ -307,6 +310,7 @@ class Client:
                 status = response.status
                 text = await response.text()
                 wait = response.headers.get("Retry-After")
+                self._clock.heard(response.headers.get("Date"), started, time.monotonic())
         except (aiohttp.ClientError, TimeoutError) as error:
             raise errors.UnavailableError(
                 f"{method} {path}: {str(error) or type(error).__name__}"

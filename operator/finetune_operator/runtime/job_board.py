@@ -81,7 +81,7 @@ class JobBoard(Collector):
     """Remembers each job as it was seen last."""
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._now = now
+        self.now = now
         self._jobs: dict[Key, _Seen] = {}
         self._namespaces: set[str] = set()
 
@@ -116,13 +116,13 @@ class JobBoard(Collector):
         say that it ended."""
         job = self._jobs.pop(key, None)
         if job is not None and job.under_way_since is not None and job.gpus:
-            seconds = max(0.0, (self._now() - job.under_way_since).total_seconds())
+            seconds = max(0.0, (self.now() - job.under_way_since).total_seconds())
             labels = key.namespace, job.class_name, job.capacity_type
             GPU_SECONDS.labels(*labels).inc(job.gpus * seconds)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Called from the thread of the HTTP server, which is why the jobs are copied first."""
-        now = self._now()
+        now = self.now()
         sums: dict[Gauge, dict[tuple[str, ...], float]] = {
             each: defaultdict(float) for each in GAUGES
         }

@@ -9,7 +9,6 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from functools import partial
 from ipaddress import IPv6Address
 
@@ -17,6 +16,7 @@ from prometheus_client import start_http_server
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.clock import ServerClock
 from finetune_operator.cluster.connection import ConfiguredConnection
 from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.cluster.lease import (
@@ -36,6 +36,7 @@ from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
 from finetune_operator.runtime.given_classes import ClassesError, read_classes
+from finetune_operator.runtime.job_board import JOB_BOARD
 from finetune_operator.runtime.leading import lead
 from finetune_operator.runtime.otlp import exporting
 from finetune_operator.runtime.progress_book import ProgressBook
@@ -79,14 +80,21 @@ async def run(settings: Settings) -> None:
     take_signals()
     connection = ConfiguredConnection()
     classes = read_classes(settings.classes_file) if settings.classes_file else None
+    clock = ServerClock()
+    AGENT_POOLS.now = JOB_BOARD.now = clock.now
     async with (
-        _leadership(settings, connection) as leadership,
-        Client(connection, may_write=leadership.leads, namespaces=settings.namespaces) as client,
+        _leadership(settings, connection, clock) as leadership,
+        Client(
+            connection,
+            may_write=leadership.leads,
+            namespaces=settings.namespaces,
+            clock=clock,
+        ) as client,
         relaying(leadership) as relay,
     ):
-        prices = PriceBook(settings.retail_prices_url, _now)
+        prices = PriceBook(settings.retail_prices_url, clock.now)
         view = _view(client, classes, settings)
-        tools = Tools(client, EventRecorder(client), settings, _now, prices, view)
+        tools = Tools(client, EventRecorder(client), settings, clock.now, prices, view)
         runners: list[Runner] = []
 
         def wake(key: Key, seconds: float) -> None:
@@ -98,7 +106,8 @@ async def run(settings: Settings) -> None:
         runners += [Runner(each, client) for each in controllers(tools, book)]
         ready = asyncio.Event()
         health = probes(lambda: _stuck(runners), lambda: _unready(leadership, ready))
-        reports = progress_endpoint(book, TokenVerifier(client, settings.namespaces), relay)
+        verifier = TokenVerifier(client, clock.now, settings.namespaces)
+        reports = progress_endpoint(book, verifier, relay)
         async with (
             serving(health, settings.probe_port) as probe_port,
             serving(reports, settings.progress_port) as progress_port,
@@ -115,10 +124,6 @@ async def run(settings: Settings) -> None:
                 await AGENT_POOLS.close()
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _view(
     client: Client, classes: Mapping[str, FineTuneClass] | None, settings: Settings
 ) -> ClusterView:
@@ -131,14 +136,14 @@ def _view(
 
 @asynccontextmanager
 async def _leadership(
-    settings: Settings, connection: ConfiguredConnection
+    settings: Settings, connection: ConfiguredConnection, clock: ServerClock
 ) -> AsyncIterator[Leadership]:
     if not settings.lease:
         yield Unopposed()
         return
     namespace, name = settings.lease.split("/")
-    async with Client(connection, call_seconds=0.8 * ROUND_SECONDS) as client:
-        yield Election(client, namespace, name, settings.pod_name, now=_now)
+    async with Client(connection, call_seconds=0.8 * ROUND_SECONDS, clock=clock) as client:
+        yield Election(client, namespace, name, settings.pod_name, now=clock.now)
 
 
 def _progress_url(settings: Settings, port: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,15 @@ class AuditLog:
 
     def operator(self) -> list[Event]:
         """Requests of the operator, the oldest first."""
-        return [event for event in self._events() if event["user"]["username"] == OPERATOR]
+        return [event for event in self._events(OPERATOR) if event["user"]["username"] == OPERATOR]
+
+    def namespace(self, name: str) -> list[Event]:
+        """Requests about objects of a namespace, whoever made them, the oldest first."""
+        return [
+            event
+            for event in self._events(name)
+            if event.get("objectRef", {}).get("namespace") == name
+        ]
 
     def wait_for(self, until: Callable[[list[Event]], bool], *, deadline: float) -> list[Event]:
         """The operator's requests once `until` holds for them; nothing announces a line of it."""
@@ -36,12 +45,13 @@ class AuditLog:
             time.sleep(1)
         return found
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self, word: str) -> Iterator[Event]:
         with self._path.open() as lines:
             lines.seek(self._from)
             for line in lines:
-                if OPERATOR in line and line.endswith("\n"):
-                    yield json.loads(line)
+                if word in line and line.endswith("\n"):
+                    with contextlib.suppress(json.JSONDecodeError):  # its writer was killed in it
+                        yield json.loads(line)
 
 
 def resource(event: Event) -> str:

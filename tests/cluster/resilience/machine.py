@@ -54,6 +54,11 @@ def kubelet_stopped(node: str) -> Iterator[None]:
         devcluster("node", "start-kubelet", node)
 
 
+def kill_control_plane(process: str) -> None:
+    """kill -9; it is started again at once, and answers some seconds later."""
+    devcluster("kill", process)
+
+
 @contextlib.contextmanager
 def registry_stopped() -> Iterator[None]:
     devcluster("registry", "stop")
@@ -86,8 +91,11 @@ class Container:
         mounted = version_1 if version_1.exists() else version_1.parent
         return cls(mounted / root.lstrip("/") / place / identity)
 
-    def kill(self) -> None:
-        _send(signal.SIGKILL, self._processes())
+    def kill(self) -> bool:
+        """Whether there was anything left to kill."""
+        processes = self._processes()
+        _send(signal.SIGKILL, processes)
+        return bool(processes)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

@@ -17,17 +17,40 @@ _STEP = re.compile(r"step (\d+)/(\d+)  loss (\S+)")
 _RESUMED = re.compile(r"going on from step (\d+)")
 
 
-class TrainerLog:
+class Steps:
+    """What lines of a trainer's log say."""
+
+    def __init__(self) -> None:
+        self.losses: dict[int, float] = {}
+        """By step, in the order in which they were trained."""
+        self.resumed_from = 0
+
+    @property
+    def first(self) -> int:
+        """The first step that was trained."""
+        return next(iter(self.losses))
+
+    @property
+    def last(self) -> int:
+        """The last step that was trained."""
+        return max(self.losses)
+
+    def take(self, line: str) -> None:
+        if found := _STEP.search(line):
+            self.losses[int(found[1])] = float(found[3])
+        elif found := _RESUMED.search(line):
+            self.resumed_from = int(found[1])
+
+
+class TrainerLog(Steps):
     """The log of rank 0 of one attempt; complete once the container has ended.
 
     Used as a context, at whose end nothing is followed any more.
     """
 
     def __init__(self, kube: Kube, pod: str) -> None:
+        super().__init__()
         self.pod = pod
-        self.losses: dict[int, float] = {}
-        """By step, in the order in which they were trained."""
-        self.resumed_from = 0
         self._grown = threading.Condition()
         command = ["kubectl", "--namespace", kube.namespace, "logs", "--follow", pod, "-c", "train"]
         self._following = subprocess.Popen(
@@ -40,16 +63,6 @@ class TrainerLog:
     def of_attempt(cls, kube: Kube, job: str, number: int) -> Self:
         """Follows rank 0 from the moment in which it runs, or ran."""
         return cls(kube, running_pod(kube, job, number, 0)["metadata"]["name"])
-
-    @property
-    def first(self) -> int:
-        """The first step that was trained."""
-        return next(iter(self.losses))
-
-    @property
-    def last(self) -> int:
-        """The last step that was trained."""
-        return max(self.losses)
 
     def wait_for_step(self, step: int, *, deadline: float) -> None:
         """Returns when that step was trained; AssertionError when the trainer ended before it."""
@@ -80,14 +93,8 @@ class TrainerLog:
         with self._following.stdout as lines:
             for line in lines:
                 with self._grown:
-                    self._take(line)
+                    self.take(line)
                     self._grown.notify_all()
-
-    def _take(self, line: str) -> None:
-        if found := _STEP.search(line):
-            self.losses[int(found[1])] = float(found[3])
-        elif found := _RESUMED.search(line):
-            self.resumed_from = int(found[1])
 
 
 def running_pod(kube: Kube, job: str, number: int, rank: int) -> Object:

@@ -137,7 +137,7 @@ async def world(
     identity = f"{name}-{os.getpid()}"
     async with (
         Api() as api,
-        _installed_operator_asleep(api),
+        installed_operator_asleep(api),
         Proxy(api).serving() as (
             proxy,
             kubeconfig,
@@ -197,7 +197,7 @@ async def _install(api: Api, name: str, crd: bytes) -> None:
 
 
 @asynccontextmanager
-async def _installed_operator_asleep(api: Api) -> AsyncIterator[None]:
+async def installed_operator_asleep(api: Api) -> AsyncIterator[None]:
     """Two operators would both act; the installed one, if there is one, makes room."""
     found = await api.ask("GET", INSTALLED, absent=True)
     replicas = found.get("spec", {}).get("replicas", 0)

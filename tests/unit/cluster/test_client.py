@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from finetune_operator.cluster import errors
 from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.clock import ServerClock
 from finetune_operator.cluster.merge_patch import merge_patch
 from finetune_operator.domain.actions import Delete
 from finetune_operator.domain.kinds import CONFIG_MAP, FINE_TUNE_JOB, NODE, POD
@@ -48,7 +50,7 @@ class Loopback:
 
 @asynccontextmanager
 async def served(
-    answer: Callable[[int], Answer], call_seconds: float = 5.0
+    answer: Callable[[int], Answer], call_seconds: float = 5.0, clock: ServerClock | None = None
 ) -> AsyncIterator[tuple[Client, ScriptedServer]]:
     server = ScriptedServer(answer)
     application = web.Application()
@@ -58,7 +60,8 @@ async def served(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
     try:
-        async with Client(Loopback(f"http://127.0.0.1:{port}"), call_seconds) as client:
+        connection = Loopback(f"http://127.0.0.1:{port}")
+        async with Client(connection, call_seconds, clock=clock) as client:
             yield client, server
     finally:
         await runner.cleanup()
@@ -188,3 +191,11 @@ async def test_deleting_what_is_gone_or_replaced_is_no_error(status: int) -> Non
 )
 def test_merge_patch(old: dict[str, Any], new: dict[str, Any], patch: dict[str, Any]) -> None:
     assert merge_patch(old, new) == patch
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_each_answer_tells_the_servers_time(status: int) -> None:
+    clock = ServerClock(lambda: datetime(2000, 1, 1, tzinfo=UTC))
+    async with served(lambda number: (status, {}), clock=clock) as (client, _):
+        await client.get(POD, "team", "chat")
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)

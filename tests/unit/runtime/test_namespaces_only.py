@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ async def test_a_list_of_all_is_of_the_namespaces_that_there_are() -> None:
 
 async def test_progress_of_another_operators_job_is_refused_before_its_token_is_read() -> None:
     async with served(lambda _: (500, {})) as (client, server):
-        verifier = TokenVerifier(client, ("team",))
+        verifier = TokenVerifier(client, lambda: datetime(2026, 11, 28, tzinfo=UTC), ("team",))
         with pytest.raises(TokenError, match="no job of other"):
             await verifier.verify("no token at all", Key("other", "chat"), 1)
         assert not server.requests

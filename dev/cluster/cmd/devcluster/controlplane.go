@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -132,6 +133,25 @@ func controllerManager() processSpec {
 		"--node-monitor-grace-period", "16s", "--node-monitor-period", "2s",
 		"--kube-api-qps", "200", "--kube-api-burst", "400", "--concurrent-job-syncs", "10",
 	}}
+}
+
+// killControlPlane is a crash of one process, which is started again at once, as a kubelet does with a static pod. It
+// does not wait until the process answers: what others make of that is what is to be seen.
+func killControlPlane(arguments []string) error {
+	specs := map[string]processSpec{
+		"etcd": etcd(), "kube-apiserver": apiserver(),
+		"kube-controller-manager": controllerManager(), "kube-scheduler": scheduler(),
+	}
+	if len(arguments) != 1 || len(specs[arguments[0]].Argv) == 0 {
+		return errors.New("usage: devcluster kill etcd|kube-apiserver|kube-controller-manager|kube-scheduler")
+	}
+	if _, err := readSupervisor(); err != nil {
+		return err
+	}
+	if err := stopProcess(arguments[0], true); err != nil {
+		return err
+	}
+	return startProcess(arguments[0], specs[arguments[0]])
 }
 
 func scheduler() processSpec {

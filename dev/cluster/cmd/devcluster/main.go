@@ -30,6 +30,7 @@ func verbs() map[string]verb {
 		"exec":      {"-- COMMAND…", "run a command in the cluster's network, with its kubeconfig", false, execute},
 		"node":      {"add|remove|stop-kubelet|start-kubelet NAME", "change the nodes; add takes --label K=V, --taint K=V:EFFECT", true, changeNode},
 		"registry":  {"stop|start", "take the registry away, bring it back", false, changeRegistry},
+		"kill":      {"etcd|kube-apiserver|…", "kill -9 a process of the control plane, and start it again", false, killControlPlane},
 		"import":    {"ARCHIVE…", "load image archives into every node", false, importImages},
 		"supervise": {"", "", false, func([]string) error { return runSupervisor() }},
 	}
