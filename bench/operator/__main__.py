@@ -33,10 +33,10 @@ def main() -> int:
 async def _measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     async with control_plane(folder) as (plane, api):
         await jobs.prepare(api)
-        recorded = await starting.requests_of_a_job(plane, api, folder / "recorded.log")
+        recorded = await starting.requests_of_a_job(plane, api, Path("/tmp/scale/recorded.log"))
         for each in recorded:
             print(each.verb, each.resource, each.uri, each.code, file=sys.stderr)
-        with Operator(plane.kubeconfig("operator"), Path("/tmp/scale-operator.log")) as operator:
+        with Operator(plane.kubeconfig("operator"), Path("/tmp/scale/operator.log")) as operator:
             await starting.started(operator)
             await starting.quiet(operator)
             took = await starting.latencies(api, arguments.latencies)

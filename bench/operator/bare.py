@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 import aiohttp
+from tests.cluster.simulation.api import Api
 
 from bench.operator import jobs
 from bench.operator.children import JOBS
 from bench.operator.record import Request
-from tests.cluster.simulation.api import Api
 
 
 async def replay(api: Api, recorded: Sequence[Request], name: str, wanted: Sequence[str]) -> float:

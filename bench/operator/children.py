@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-
 from tests.cluster.simulation.api import Api, Object
 
 NAMESPACE = "bench"

@@ -19,7 +19,6 @@ from pathlib import Path
 import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-
 from tests.cluster.simulation.api import APPLY, Api
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +89,7 @@ async def control_plane(folder: Path) -> AsyncIterator[tuple[ControlPlane, Api]]
         [ROOT / "dev/cluster/devcluster", "build"], stdout=subprocess.PIPE, text=True, check=True
     )
     program = Path(built.stdout.splitlines()[-1]) / "kubernetes"
-    etcd, peers, api = _free_ports(3)
+    etcd, peers, api = free_ports(3)
     made = ControlPlane(folder, f"https://127.0.0.1:{api}")
     _write_files(made)
     with (
@@ -104,7 +103,8 @@ async def control_plane(folder: Path) -> AsyncIterator[tuple[ControlPlane, Api]]
             yield made, administrator
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))

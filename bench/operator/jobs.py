@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Iterable
 
-from bench.operator.children import JOBS, NAMESPACE
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Api, Object
+
+from bench.operator.children import JOBS, NAMESPACE
 
 CLASS = "bench"
 AT_A_TIME = 32

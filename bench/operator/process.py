@@ -14,12 +14,12 @@ from typing import Self
 
 import aiohttp
 
-from bench.operator.control_plane import ROOT
+from bench.operator.control_plane import ROOT, free_ports
 
-_PORT = re.compile(r"probes on port (\d+), progress on port (\d+)")
-_REQUESTS = re.compile(r'^rest_client_requests_total\{code="(\w+|<error>)",.*method="(\w+)"\} (.+)$')
-METRICS_PORT = 18080
-START_SECONDS = 120.0
+_REQUESTS = re.compile(
+    r'^rest_client_requests_total\{code="(\w+|<error>)",.*method="(\w+)"\} (.+)$'
+)
+START_SECONDS = 60.0
 
 
 class Operator:
@@ -29,12 +29,13 @@ class Operator:
         self, kubeconfig: Path, log: Path, settings: Mapping[str, str] | None = None
     ) -> None:
         self._log = log
+        self._probes, self.progress_port, self._metrics = free_ports(3)
         environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
-            "FINETUNE_PROBE_PORT": "0",
-            "FINETUNE_PROGRESS_PORT": "0",
-            "FINETUNE_METRICS_PORT": str(METRICS_PORT),
+            "FINETUNE_PROBE_PORT": str(self._probes),
+            "FINETUNE_PROGRESS_PORT": str(self.progress_port),
+            "FINETUNE_METRICS_PORT": str(self._metrics),
             "FINETUNE_RETAIL_PRICES_URL": "",
             "PYTHONPATH": os.pathsep.join([str(ROOT / "operator"), str(ROOT / "trainer_image")]),
             **(settings or {}),
@@ -74,11 +75,6 @@ class Operator:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def ports(self) -> tuple[int, int] | None:
-        """Of its probes and its progress endpoint, once it has them."""
-        found = _PORT.search(self._log.read_text(errors="replace"))
-        return (int(found[1]), int(found[2])) if found else None
-
     async def ready(self) -> bool:
         """Whether it says that it watches.
 
@@ -87,13 +83,10 @@ class Operator:
         """
         if self._process.poll() is not None:
             raise RuntimeError(self._log.read_text(errors="replace")[-2000:])
-        ports = self.ports()
-        if ports is None:
-            return False
         try:
             async with (
                 aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{ports[0]}/readyz") as response,
+                session.get(f"http://127.0.0.1:{self._probes}/readyz") as response,
             ):
                 return response.status == 200
         except aiohttp.ClientError:
@@ -103,7 +96,7 @@ class Operator:
         """How many it has made so far, by method; without watches."""
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{METRICS_PORT}/metrics") as response,
+            session.get(f"http://127.0.0.1:{self._metrics}/metrics") as response,
         ):
             text = await response.text()
         found: Counter[str] = Counter()

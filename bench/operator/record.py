@@ -1,4 +1,4 @@
-"""What the operator asks the API server for, from the server's own record. Pure but for the file."""
+"""What the operator asks the API server for, from the server's own record."""
 
 import json
 from collections import Counter

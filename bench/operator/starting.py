@@ -5,11 +5,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.operator import bare, jobs, record
+from tests.cluster.simulation.api import Api
+
+from bench.operator import jobs, record
 from bench.operator.children import watched
 from bench.operator.control_plane import ControlPlane
 from bench.operator.process import START_SECONDS, Operator
-from tests.cluster.simulation.api import Api
 
 AT_REST_SECONDS = 0.2
 """Between two jobs, so that nothing is left to do of the one before."""
@@ -72,9 +73,7 @@ async def latencies(api: Api, count: int) -> list[float]:
     return found
 
 
-async def burst(
-    api: Api, operator: Operator, count: int, recorded: list[record.Request]
-) -> Burst:
+async def burst(api: Api, operator: Operator, count: int, recorded: list[record.Request]) -> Burst:
     """Both, one after the other, in namespaces that are as full."""
     wanted = jobs.names("burst", count)
     async with watched(api) as children:

@@ -163,24 +163,28 @@ class Client:
             body=manifest,
         )
 
-    async def patch_status(self, kind: Kind, live: JsonObject, status: JsonObject) -> bool:
-        """Makes `status` the status of the object read as `live`; False if it is so already.
+    async def patch_status(
+        self, kind: Kind, live: JsonObject, status: JsonObject
+    ) -> JsonObject | None:
+        """Makes `status` the status of the object read as `live`.
+
+        Returns:
+            The object as it is now; None if its status was so already.
 
         Raises:
             ConflictError: the object has changed since it was read.
         """
         patch = merge_patch(live.get("status") or {}, status)
         if not patch:
-            return False
+            return None
         metadata = live["metadata"]
-        await self._request(
+        return await self._request(
             "PATCH",
             path_of(kind, metadata.get("namespace"), metadata["name"], "status"),
             query={"fieldManager": FIELD_MANAGER},
             body={"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": patch},
             content_type="application/merge-patch+json",
         )
-        return True
 
     async def finalize(self, target: Finalize) -> None:
         """Sets the finalizers of that very version of an object.

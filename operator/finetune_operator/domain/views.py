@@ -1,14 +1,28 @@
 """Objects as the API server gives them → the views that decisions are made on."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import JsonObject
-from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.domain.kinds import (
+    BATCH_JOB,
+    CONFIG_MAP,
+    FINE_TUNE_JOB,
+    SERVICE,
+    VOLUME_CLAIM,
+)
 from finetune_operator.domain.names import Role
-from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Pod
+from finetune_operator.domain.observed import (
+    BatchJob,
+    Child,
+    Container,
+    Notice,
+    Observed,
+    Pod,
+)
 
 
 def view_pod(pod: JsonObject) -> Pod | None:
@@ -126,6 +140,25 @@ def view_workload(workload: JsonObject) -> Notice | None:
         return None
     queue = workload["spec"].get("queueName", "")
     return Notice(owner["uid"], names.QUEUE, f"queue {queue}: {lacking['message']}")
+
+
+def with_made(seen: Observed, made: Iterable[JsonObject]) -> Observed:
+    """What was observed, and the children that were made since, as the API server answered.
+
+    Raises:
+        KeyError: one is of a kind that is no child of a job's.
+    """
+    fields = {
+        CONFIG_MAP.name: "recipe",
+        VOLUME_CLAIM.name: "volume_claim",
+        SERVICE.name: "service",
+    }
+    for each in made:
+        if each["kind"] != BATCH_JOB.name:
+            seen = replace(seen, **{fields[each["kind"]]: view_child(each)})
+        elif view := view_batch_job(each):
+            seen = replace(seen, batch_jobs=(*seen.batch_jobs, view))
+    return seen
 
 
 def belongs_to(child: JsonObject, uid: str) -> bool:

@@ -37,6 +37,10 @@ class Watch:
     labels: str = ""
     """Selector of the objects that are watched at all; one for each kind, over all controllers."""
 
+    added: bool = True
+    """Whether it matters that one has come. Of what only this operator makes, it does not: whoever
+    made it has had the API server's answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Controller:
@@ -45,8 +49,12 @@ class Controller:
     kind: Kind
     watches: tuple[Watch, ...]
     reconcile: Reconcile
-    workers: int = 4
-    """Keys worked on at a time."""
+    saw: Callable[[str | None, JsonObject], None] = lambda _event, _item: None
+    """Told of every watch event of the kind (ADDED, MODIFIED, DELETED; None: it was listed), before
+    its key is queued."""
+    workers: int = 16
+    """Keys worked on at a time. Each mostly waits for answers: a list may take the API server a
+    tenth of a second, and one that many wait for no more than that."""
 
 
 CHILDREN = "app.kubernetes.io/managed-by=finetune-operator"

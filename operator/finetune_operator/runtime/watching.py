@@ -110,6 +110,8 @@ def _handler(kind: Kind, runners: Sequence[Runner]) -> Callable[..., Awaitable[N
             runner.saw(event["type"], item)
         for runner, watches in others.items():
             for each in watches:
+                if event["type"] == "ADDED" and not each.added:
+                    continue
                 try:
                     keys = await each.keys(item)
                 except ApiError as error:

@@ -9,6 +9,7 @@ from opentelemetry import trace
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import ApiError, ConflictError, NotFoundError
 from finetune_operator.cluster.work_queue import WorkQueue
+from finetune_operator.domain.actions import JsonObject
 from finetune_operator.runtime import metrics
 from finetune_operator.runtime.controller import Controller, Key
 from finetune_operator.runtime.logs import about
@@ -31,13 +32,13 @@ class Runner:
         self._fingerprints: dict[Key, object] = {}
         metrics.WORKERS.labels(self.name).set(controller.workers)
 
-    def saw(self, event: str | None, item: dict[str, object]) -> None:
+    def saw(self, event: str | None, item: JsonObject) -> None:
         """Takes a watch event of the controller's own kind.
 
         A change of the status alone is our own doing and wakes nobody: it raises no generation.
         """
+        self.controller.saw(event, item)
         metadata = item["metadata"]
-        assert isinstance(metadata, dict)
         key = Key(metadata.get("namespace", ""), metadata["name"])
         names = ("uid", "generation", "deletionTimestamp", "labels")
         fingerprint = [metadata.get(name) for name in names]
