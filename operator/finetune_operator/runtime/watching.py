@@ -16,6 +16,7 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import ApiError, NotFoundError
 from finetune_operator.domain.kinds import GROUP, VERSION, Kind
 from finetune_operator.runtime.controller import Watch
+from finetune_operator.runtime.stateless import NoDifferences, NoProgress
 from finetune_operator.runtime.worker import Runner
 
 API_POLL_SECONDS = 1.0
@@ -63,6 +64,8 @@ async def watch(
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.watching.chunk_size = 500
+    settings.persistence.diffbase_storage = NoDifferences()
+    settings.persistence.progress_storage = NoProgress()
     for kind, selector in watched_kinds(runners).items():
         if selector:
             settings.watching.label_selectors[kopf_name(kind)] = selector
