@@ -16,7 +16,14 @@ from finetune_operator.cluster.errors import (
     RefusedError,
 )
 from finetune_operator.domain import names
-from finetune_operator.domain.actions import Action, Apply, Event, Finalize, JsonObject
+from finetune_operator.domain.actions import (
+    Action,
+    Apply,
+    Event,
+    Finalize,
+    JsonObject,
+    starts_a_job,
+)
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     FINE_TUNE_CLASS,
@@ -107,33 +114,44 @@ class FineTuneJobReconciler:
 
     async def _begin(self, key: Key, job: FineTuneJob, live: JsonObject) -> float | None:
         """The first look at a job. Nothing was made for it yet, so nothing is read of it: what else
-        has one of its names is met when its own objects are created. And what the API server has
-        answered to that is looked at again at once, up to the first Job.
+        has one of its names is met when its own objects are created. What the API server answers
+        to that is decided on at once, and the status is written once: before the first Job is
+        made, since nothing is started that is not written down.
 
         Raises:
             ConflictError: an object of that name is there, or the job was changed meanwhile.
         """
         around = self._surroundings()
         seen = await self._observe(key, job, around.now, new=True)
-        happened: list[Event] = []
-        try:
-            while True:
-                decision = decide(job, seen, around)
-                if any(not isinstance(each, Apply) for each in decision.actions):
-                    return 0.0
-                made, refusal = await self._create(decision.actions)
-                if refusal is not None:
-                    if (after := self._refused(job, seen, around, refusal)) is None:
-                        return None
-                    decision = after
-                written = await self._store(key, job, live, decision)
-                happened += decision.events
-                if decision.requeue_after != 0 or refusal is not None or written is None:
-                    return decision.requeue_after
-                live, job = written, FineTuneJob.from_stored(written)
-                seen = with_made(seen, made)
-        finally:
-            await announce(self._tools, live, happened)
+        decided, refusal = job, None
+        events: list[Event] = []
+        while True:
+            decision = decide(decided, seen, around)
+            if not all(isinstance(each, Apply) for each in decision.actions):
+                return 0.0
+            nothing_new = decision.status == decided.status and not decision.actions
+            if decision.requeue_after != 0 or starts_a_job(decision.actions) or nothing_new:
+                break
+            made, refusal = await self._create(decision.actions)
+            if refusal is not None:
+                break
+            events += decision.events
+            decided = decided.model_copy(update={"status": decision.status})
+            seen = with_made(seen, made)
+        if refusal is None:
+            live = await self._store(key, job, live, decision) or live
+            job = job.model_copy(update={"status": decision.status})
+            events += decision.events
+            _, refusal = await self._create(decision.actions)
+        if refusal is not None:
+            after = self._refused(job, seen, around, refusal)
+            if after is None:
+                return None
+            decision = after
+            live = await self._store(key, job, live, decision) or live
+            events += decision.events
+        await announce(self._tools, live, events)
+        return decision.requeue_after
 
     async def _create(self, actions: Iterable[Action]) -> tuple[list[JsonObject], ApiError | None]:
         """All of them at once: none needs another. The objects that were made, or the refusal."""
