@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 import aiohttp
-from tests.cluster.simulation.api import Api
+from tests.cluster.simulation.api import Api, Object
 
 from bench.operator import jobs
 from bench.operator.children import JOBS
@@ -36,9 +36,7 @@ async def replay(api: Api, recorded: Sequence[Request], name: str, wanted: Seque
     return time.monotonic() - began
 
 
-async def _again(
-    api: Api, request: Request, name: str, other: str, version: str
-) -> dict[str, object]:
+async def _again(api: Api, request: Request, name: str, other: str, version: str) -> Object:
     body = request.body
     if body is not None:
         text = json.dumps(body).replace(name, other)
@@ -52,7 +50,7 @@ async def _again(
         headers={"Content-Type": request.content_type},
         timeout=aiohttp.ClientTimeout(total=60),
     ) as response:
-        answer: dict[str, object] = await response.json(content_type=None)
+        answer: Object = await response.json(content_type=None)
         if response.status != request.code:
             raise RuntimeError(f"{request.method} {request.uri}: {response.status} {answer}")
         return answer

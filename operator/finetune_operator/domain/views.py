@@ -8,7 +8,6 @@ from typing import Any
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import (
-    BATCH_JOB,
     CONFIG_MAP,
     FINE_TUNE_JOB,
     SERVICE,
@@ -143,21 +142,22 @@ def view_workload(workload: JsonObject) -> Notice | None:
 
 
 def with_made(seen: Observed, made: Iterable[JsonObject]) -> Observed:
-    """What was observed, and the children that were made since, as the API server answered.
+    """What was observed, and what was made since that outlives the attempts, as the API server
+    answered.
 
     Raises:
-        KeyError: one is of a kind that is no child of a job's.
+        ValueError: one is of another kind.
     """
-    fields = {
-        CONFIG_MAP.name: "recipe",
-        VOLUME_CLAIM.name: "volume_claim",
-        SERVICE.name: "service",
-    }
     for each in made:
-        if each["kind"] != BATCH_JOB.name:
-            seen = replace(seen, **{fields[each["kind"]]: view_child(each)})
-        elif view := view_batch_job(each):
-            seen = replace(seen, batch_jobs=(*seen.batch_jobs, view))
+        match each["kind"]:
+            case CONFIG_MAP.name:
+                seen = replace(seen, recipe=view_child(each))
+            case VOLUME_CLAIM.name:
+                seen = replace(seen, volume_claim=view_child(each))
+            case SERVICE.name:
+                seen = replace(seen, service=view_child(each))
+            case kind:
+                raise ValueError(f"a job prepares itself with no {kind}")
     return seen
 
 
