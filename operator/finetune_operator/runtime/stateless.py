@@ -1,12 +1,13 @@
 """kopf without a memory: the handlers here ask for raw events, so nothing is compared or kept.
 
 By default kopf copies every object several times, to tell what has changed in it since it wrote an
-annotation that this operator never lets it write.
+annotation that this operator never lets it write; and it keeps some 3 KB of each object for ever.
 """
 
 from typing import Any, cast
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 
 class NoDifferences(kopf.DiffBaseStorage):
@@ -41,3 +42,11 @@ class NoProgress(kopf.ProgressStorage):
 
     def touch(self, **_: Any) -> None:
         """Objects are not written."""
+
+
+class NoMemories(ResourceMemories):
+    """Each object is met as if for the first time. kopf has no public name for what this is."""
+
+    async def recall(self, raw_body: kopf.RawBody, **given: Any) -> ResourceMemory:
+        """One that nobody keeps."""
+        return await super().recall(raw_body, **{**given, "ephemeral": True})
