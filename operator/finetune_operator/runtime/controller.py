@@ -21,6 +21,12 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+def key_of(item: JsonObject) -> Key:
+    """The key of an object."""
+    metadata = item["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
+
+
 Reconcile = Callable[[Key], Awaitable[float | None]]
 """Looks at everything, does what is missing, and says in how many seconds to look again at the
 latest (None: when something happens). Any call may be the first, the last or a repeat."""
@@ -49,9 +55,9 @@ class Controller:
     kind: Kind
     watches: tuple[Watch, ...]
     reconcile: Reconcile
-    saw: Callable[[str | None, JsonObject], None] = lambda _event, _item: None
-    """Told of every watch event of the kind (ADDED, MODIFIED, DELETED; None: it was listed), before
-    its key is queued."""
+    saw: Callable[[str | None, JsonObject], bool] = lambda _event, _item: True
+    """Told of every object of the kind that has come, gone or changed (ADDED, MODIFIED, DELETED; a
+    change of the status alone is none), or was listed (None). Whether it has to be looked at."""
     workers: int = 16
     """Keys worked on at a time. Each mostly waits for answers: a list may take the API server a
     tenth of a second, and one that many wait for no more than that."""

@@ -33,11 +33,19 @@ from finetune_operator.domain.kinds import (
     VOLUME_CLAIM,
 )
 from finetune_operator.domain.lifecycle import Decision, Surroundings, decide, refused
+from finetune_operator.domain.lifecycle.rest import at_rest
 from finetune_operator.domain.observed import Observed
 from finetune_operator.domain.telling import tell
 from finetune_operator.domain.views import with_made
 from finetune_operator.runtime.acting import announce, carry_out, create, say
-from finetune_operator.runtime.controller import CHILDREN, Controller, Key, Watch, labelled
+from finetune_operator.runtime.controller import (
+    CHILDREN,
+    Controller,
+    Key,
+    Watch,
+    key_of,
+    labelled,
+)
 from finetune_operator.runtime.job_board import JOB_BOARD
 from finetune_operator.runtime.job_metrics import count
 from finetune_operator.runtime.job_traces import link, trace
@@ -45,6 +53,7 @@ from finetune_operator.runtime.line import LineBook, takes_turns
 from finetune_operator.runtime.newcomers import Newcomers
 from finetune_operator.runtime.observe import Said, observe
 from finetune_operator.runtime.progress_book import ProgressBook
+from finetune_operator.runtime.resting import Resting
 from finetune_operator.runtime.tools import Tools
 
 _log = logging.getLogger(__name__)
@@ -68,7 +77,7 @@ def controller(tools: Tools, progress: ProgressBook) -> Controller:
 
 
 class FineTuneJobReconciler:
-    """Holds what all calls share; of a job only what the watch has told and nobody has read yet."""
+    """Holds what all calls share; of a job no more than the watch has told, to read it less."""
 
     def __init__(self, tools: Tools, progress: ProgressBook) -> None:
         self._tools = tools
@@ -76,12 +85,21 @@ class FineTuneJobReconciler:
         self._progress = progress
         self._line = LineBook(tools.client)
         self._newcomers = Newcomers()
-        self.saw = self._newcomers.saw
+        self._resting = Resting()
         self._turn = asyncio.Lock()
         """Held by a job that takes turns, from looking at the line to joining those that run."""
 
+    def saw(self, event: str | None, item: JsonObject) -> bool:
+        """See runtime.controller.Controller."""
+        self._newcomers.saw(event, item)
+        return not self._resting.saw(event, item)
+
     async def reconcile(self, key: Key) -> float | None:
         """Brings one job as far as it can come now; see runtime.controller.Reconcile."""
+        if key in self._resting:
+            self._progress.forget(key)  # the last words of a pod that was told to end
+            return None
+        self._resting.looked_at(key)
         if newcomer := self._newcomers.take(key):
             try:
                 return await self._bring(key, newcomer, self._begin)
@@ -189,6 +207,8 @@ class FineTuneJobReconciler:
             _log.info("phase %s, was %s", decision.status.phase, job.status.phase)
         if decision.status.phase is not Phase.TRAINING:
             self._progress.forget(key)
+        if written is None and not decision.actions and at_rest(job):
+            self._resting.add(key, live)
         return written
 
     def _tell(self, job: FineTuneJob, written: FineTuneJobStatus) -> None:
@@ -253,8 +273,9 @@ class FineTuneJobReconciler:
         """Jobs that wait for this class, or that it did not allow, or not so much money, before."""
         name = changed["metadata"]["name"]
         return [
-            _key(job)
-            for job in await self._client.list_objects(FINE_TUNE_JOB)
+            key_of(job)
+            async for page, _ in self._client.pages(FINE_TUNE_JOB)
+            for job in page
             if job["spec"].get("className", "default") == name
             and job.get("status", {}).get("phase", "Pending") in ("Pending", "Suspended")
         ]
@@ -263,8 +284,9 @@ class FineTuneJobReconciler:
         """Jobs that wait for this workspace to answer."""
         metadata = workspace["metadata"]
         return [
-            _key(job)
-            for job in await self._client.list_objects(FINE_TUNE_JOB, metadata["namespace"])
+            key_of(job)
+            async for page, _ in self._client.pages(FINE_TUNE_JOB, metadata["namespace"])
+            for job in page
             if job["spec"].get("publish", {}).get("workspace", {}).get("name") == metadata["name"]
             and job.get("status", {}).get("phase") == "Publishing"
         ]
@@ -274,7 +296,3 @@ def _has_left(job: FineTuneJob) -> bool:
     """Whether it is being deleted, and nothing has to be given back for it."""
     deleted = job.metadata.deletion_timestamp is not None
     return deleted and names.NODES_FINALIZER not in job.metadata.finalizers
-
-
-def _key(job: JsonObject) -> Key:
-    return Key(job["metadata"]["namespace"], job["metadata"]["name"])

@@ -4,7 +4,7 @@ Only those that nobody has looked at: of the others it is not known what else th
 """
 
 from finetune_operator.domain.actions import JsonObject
-from finetune_operator.runtime.controller import Key
+from finetune_operator.runtime.controller import Key, key_of
 
 REMEMBERED = 2000
 """Of some 10 KB each; what comes while so many wait is read when its turn comes."""
@@ -18,8 +18,7 @@ class Newcomers:
 
     def saw(self, event: str | None, item: JsonObject) -> None:
         """A watch event. What has changed since it came is no newcomer any more."""
-        metadata = item["metadata"]
-        key = Key(metadata.get("namespace", ""), metadata["name"])
+        key = key_of(item)
         self._waiting.pop(key, None)
         unseen = item.get("status", {}).get("observedGeneration", -1) == -1  # as the CRD says
         if event == "ADDED" and unseen and len(self._waiting) < REMEMBERED:

@@ -62,6 +62,7 @@ class InMemoryApi(InMemory):
         super().__init__(the_job)
         self.conflicts = 0
         """So many of the next status writes are refused."""
+        self.requests: list[str] = []
         self.writes: list[str] = []
         """Method and path of each, without reads."""
         self.dies_after: int | None = None
@@ -69,6 +70,7 @@ class InMemoryApi(InMemory):
         self.died = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.Response:
+        self.requests.append(f"{request.method} {request.path}")
         if request.method == "GET":
             found = self._get(request.path.rstrip("/").split("/"))
             if found is None:
@@ -133,6 +135,7 @@ class Operator:
         self._reconciler = FineTuneJobReconciler(tools, self.book)
         self._controller = Controller(FINE_TUNE_JOB, (), self._reconcile, self._reconciler.saw)
         self.runner = Runner(self._controller, client)
+        self.saw = self._reconciler.saw
         self._quiet = asyncio.Event()
 
     async def _reconcile(self, key: Key) -> float | None:
