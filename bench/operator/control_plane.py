@@ -85,10 +85,7 @@ class _Administrator:
 @asynccontextmanager
 async def control_plane(folder: Path) -> AsyncIterator[tuple[ControlPlane, Api]]:
     """A new one, with this system's kinds, and a client of its administrator."""
-    built = subprocess.run(
-        [ROOT / "dev/cluster/devcluster", "build"], stdout=subprocess.PIPE, text=True, check=True
-    )
-    program = Path(built.stdout.splitlines()[-1]) / "kubernetes"
+    program = _program()
     etcd, peers, api = free_ports(3)
     made = ControlPlane(folder, f"https://127.0.0.1:{api}")
     _write_files(made)
@@ -101,6 +98,12 @@ async def control_plane(folder: Path) -> AsyncIterator[tuple[ControlPlane, Api]]
             await _answers(administrator, "/readyz")
             await _install(administrator)
             yield made, administrator
+
+
+def _program() -> Path:
+    command = [str(ROOT / "dev/cluster/devcluster"), "build"]
+    built = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return Path(built.stdout.splitlines()[-1]) / "kubernetes"
 
 
 def free_ports(count: int) -> list[int]:
@@ -182,7 +185,7 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
 async def _served(made: ControlPlane) -> None:
     """Until the API server has written the certificate by which it is believed."""
     async with asyncio.timeout(READY_SECONDS):
-        while not made.authority.exists():
+        while not made.authority.exists():  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(POLL_SECONDS)
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-READS = frozenset({"get", "list"})
-
 
 @dataclass(frozen=True)
 class Request:
@@ -59,11 +57,13 @@ def read(log: Path) -> list[Request]:
 
 
 def of_job(requests: Iterable[Request], name: str) -> list[Request]:
-    """Those that name a FineTuneJob, or an object that is called after it."""
+    """Those that name a FineTuneJob, or an object that is called after it, or read its class."""
     return [
         each
         for each in requests
-        if name in each.uri or name in (each.body or {}).get("metadata", {}).get("name", "")
+        if name in each.uri
+        or name in (each.body or {}).get("metadata", {}).get("name", "")
+        or (each.verb, each.resource) == ("get", "finetuneclasses")
     ]
 
 
