@@ -165,6 +165,10 @@ bench-trainer: venv ## Compare the trainer's speed with its peers' on real conve
 bench-methods: venv ## Compare what DoRA costs more than LoRA, here and in PEFT (an hour, on an idle machine)
 	$(PYTHON) -m bench.methods $(BENCH_ARGUMENTS)
 
+.PHONY: bench-operator
+bench-operator: programs venv ## Measure the operator beside an API server and etcd alone: latency, throughput, memory, restart, reports (half an hour, on an idle machine)
+	PYTHONPATH=$(CURDIR):$(PYTHONPATH) $(PYTHON) -m bench.operator $(BENCH_ARGUMENTS)
+
 .PHONY: scenarios
 scenarios: venv ## Measure every scenario with every method, and write docs/scenarios.md (hours; goes on where it was stopped)
 	$(PYTHON) -m bench.scenarios $(BENCH_ARGUMENTS)

@@ -1,5 +1,7 @@
 """CEL rules beside the fields they concern, and text that is refused in the user's own words."""
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +22,52 @@ class Rule:
     """What is wrong and what to do, for people."""
     field: str = ""
     """Path below the rule's own place that the refusal names, for example ".model"."""
+    says: str = ""
+    """CEL of a message that tells more; `message` is for readers of the schema then."""
 
     def as_schema(self) -> dict[str, str]:
         """The rule as an entry of x-kubernetes-validations."""
         made = {"rule": self.expression, "message": self.message}
         if self.field:
             made["fieldPath"] = self.field
+        if self.says:
+            made["messageExpression"] = self.says
         return made
+
+
+def none_of(chosen: str, refused: Mapping[str, str], message: str, *, field: str) -> Rule:
+    """One rule for a whole table: an API server evaluates every rule at every write of an object,
+    of its status too, and looks up each field that a rule names anew.
+
+    Args:
+        chosen: CEL of a text.
+        refused: what that must not be, and what is said of it.
+        message: what the table is about.
+    """
+    table = ", ".join(f"{_text(value)}: {_text(said)}" for value, said in refused.items())
+    says = f"{{{table}}}[{chosen}]"
+    return Rule(f"!({chosen} in {_list(refused)})", message, field, says)
+
+
+def none_in(
+    chosen: str, beside: str, refused: Mapping[str, str], message: str, *, field: str
+) -> Rule:
+    """The same where `chosen` is CEL of a list of texts, each of which is looked up with a space
+    and `beside` behind it. The first that is refused is told."""
+    both = f"(each + ' ' + {beside})"
+    table = ", ".join(f"{_text(value)}: {_text(said)}" for value, said in refused.items())
+    found = f"{chosen}.filter(each, {both} in {_list(refused)})[0] + ' ' + {beside}"
+    rule = f"!{chosen}.exists(each, {both} in {_list(refused)})"
+    return Rule(rule, message, field, f"{{{table}}}[{found}]")
+
+
+def _list(values: Iterable[str]) -> str:
+    return f"[{', '.join(map(_text, values))}]"
+
+
+def _text(value: str) -> str:
+    """A literal of CEL, which are JSON's where they are quoted twice."""
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 def rules(*given: Rule) -> dict[str, Any]:

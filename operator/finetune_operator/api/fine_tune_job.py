@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.budget import Budget
-from finetune_operator.api.cel import Matches, Rule, rules
+from finetune_operator.api.cel import Matches, Rule, none_in, none_of, rules
 from finetune_operator.api.compute import Checkpoint, Compute, Restarts
 from finetune_operator.api.dataset import Columns, Dataset
 from finetune_operator.api.distribution import Distribution
@@ -56,16 +56,19 @@ from finetune_trainer.rules import (
 )
 
 
-def _task_and_format() -> Iterator[Rule]:
-    """A rule for each format that a task cannot be learned from; the table is the trainer's."""
-    for task, formats in TASK_FORMATS.items():
-        for refused in DatasetFormat:
-            if refused not in (DatasetFormat.AUTO, *formats):
-                yield Rule(
-                    f"self.task != '{task}' || self.dataset.format != '{refused}'",
-                    format_refused(task, refused),
-                    field=".dataset.format",
-                )
+def _task_and_format() -> Rule:
+    """The formats that a task cannot be learned from; the table is the trainer's."""
+    return none_of(
+        "(self.task + ' ' + self.dataset.format)",
+        {
+            f"{task} {refused}": format_refused(task, refused)
+            for task, formats in TASK_FORMATS.items()
+            for refused in DatasetFormat
+            if refused not in (DatasetFormat.AUTO, *formats)
+        },
+        "not every task can be learned from every dataset.format",
+        field=".dataset.format",
+    )
 
 
 def _task_and_columns() -> Iterator[Rule]:
@@ -82,59 +85,67 @@ def _task_and_columns() -> Iterator[Rule]:
 
 
 _METRIC_FIELDS = {
-    "metrics": "!has(self.evaluation.metrics) || self.evaluation.metrics.all(m, m in [{}])",
-    "bestMetric": "self.evaluation.bestMetric in [{}]",
-    "gates": "!has(self.evaluation.gates) || self.evaluation.gates.all(g, g.metric in [{}])",
+    "metrics": "!has(self.evaluation.metrics) || self.evaluation.metrics.all(each, {})",
+    "bestMetric": "[self.evaluation.bestMetric].all(each, {})",
+    "gates": "!has(self.evaluation.gates)"
+    " || self.evaluation.gates.map(gate, gate.metric).all(each, {})",
 }
-"""Where metrics are named, and CEL that says that they are of these."""
+"""Where metrics are named, and CEL that says that it is so of each."""
 
 
 def _task_and_metrics() -> Iterator[Rule]:
-    """A rule for each task and each place where metrics are named."""
-    for task, metrics in TASK_METRICS.items():
-        allowed = ", ".join(f"'{metric}'" for metric in metrics)
-        for field, of_these in _METRIC_FIELDS.items():
-            yield Rule(
-                f"self.task != '{task}' || {of_these.format(allowed)}",
-                f"evaluation.{field} can name of task {task} only what can be measured of it:"
-                f" choose from {', '.join(metrics)}",
-                field=f".evaluation.{field}",
-            )
+    """A rule for each place where metrics are named."""
+    tables = {
+        task: f"[{', '.join(repr(metric.value) for metric in metrics)}]"
+        for task, metrics in TASK_METRICS.items()
+    }
+    of_the_task = ", ".join(f"'{task}': {metrics}" for task, metrics in tables.items())
+    choices = ", ".join(f"'{task}': '{', '.join(each)}'" for task, each in TASK_METRICS.items())
+    for field, of_each in _METRIC_FIELDS.items():
+        yield Rule(
+            of_each.format(f"each in {{{of_the_task}}}[self.task]"),
+            f"evaluation.{field} can name only what can be measured of the task",
+            f".evaluation.{field}",
+            f"'evaluation.{field} can name of task ' + self.task + ' only what can be measured of"
+            f" it: choose from ' + {{{choices}}}[self.task]",
+        )
 
 
-_OTHERWISE = {
-    METHOD: "self.method.type != '{}'",
-    QUANTIZATION: "self.quantization.type != '{}'",
-    INITIALIZATION: "(has(self.method.lora) ? self.method.lora.initialization : '') != '{}'",
+_CHOSEN = {
+    METHOD: "self.method.type",
+    QUANTIZATION: "self.quantization.type",
+    INITIALIZATION: "(has(self.method.lora) ? self.method.lora.initialization : '')",
     LOSS: (
         "(self.task != 'Preference' ? '' : has(self.preference) ? self.preference.loss : 'DPO')"
-        " != '{}'"
     ),
-    FORMAT: "self.dataset.format != '{}'",
-    PUBLISH: "self.publish.type != '{}'",
-    TASK: "self.task != '{}'",
-    EXPORTS: "!('{}' in self.output.exports)",
-    CLASS_WEIGHTS: "self.training.classWeights != '{}'",
-    STRATEGY: "self.distribution.strategy != '{}'",
-    OFFLOAD: "self.distribution.offload != '{}'",
-    DEVICE: "self.compute.device != '{}'",
-    OPTIMIZER: "self.training.optimizer != '{}'",
+    FORMAT: "self.dataset.format",
+    PUBLISH: "self.publish.type",
+    TASK: "self.task",
+    EXPORTS: "self.output.exports",
+    CLASS_WEIGHTS: "self.training.classWeights",
+    STRATEGY: "self.distribution.strategy",
+    OFFLOAD: "self.distribution.offload",
+    DEVICE: "self.compute.device",
+    OPTIMIZER: "self.training.optimizer",
 }
-"""That a value of a field of spec is not chosen, in CEL."""
+"""What is chosen of a field of spec, in CEL; of exports a list."""
 
 
 def _combinations() -> Iterator[Rule]:
-    """A rule for each pair that the trainer's table refuses."""
+    """A rule for each two fields of which the trainer's table refuses some values together."""
+    tables: dict[tuple[str, str], dict[str, str]] = {}
     for refusal in REFUSALS:
-        if refusal.field not in _OTHERWISE:
-            continue
-        for excluded in refusal.excluded:
-            yield Rule(
-                f"{_OTHERWISE[refusal.field].format(refusal.value)}"
-                f" || {_OTHERWISE[refusal.other].format(excluded)}",
-                refusal.message(excluded),
-                field=f".{refusal.other}",
-            )
+        if refusal.field in _CHOSEN:
+            table = tables.setdefault((refusal.field, refusal.other), {})
+            for excluded in refusal.excluded:
+                table[f"{refusal.value} {excluded}"] = refusal.message(excluded)
+    for (field, other), table in tables.items():
+        chosen, beside = _CHOSEN[field], _CHOSEN[other]
+        about = f"not every {field} can be combined with every {other}"
+        if field == EXPORTS:
+            yield none_in(chosen, beside, table, about, field=f".{other}")
+        else:
+            yield none_of(f"({chosen} + ' ' + {beside})", table, about, field=f".{other}")
 
 
 Language = Annotated[
@@ -242,7 +253,7 @@ class FineTuneJobSpec(ApiModel):
             ),
             *_task_and_metrics(),
             *_combinations(),
-            *_task_and_format(),
+            _task_and_format(),
             *_task_and_columns(),
             Rule(
                 "!has(self.dataset.chatTemplate)"
@@ -335,7 +346,7 @@ def _fixed(field: str, *, optional: bool) -> Rule:
     # CEL has no value of what is absent.
     absent = f"!has({now}) && !has({before}) || has({now}) && has({before}) && "
     return Rule(
-        f"!({_FIXED}) || {absent if optional else ''}{now} == {before}",
+        f"{absent if optional else ''}{now} == {before} || !({_FIXED})",
         f"{field} cannot change once the job is accepted (only suspend, budget and"
         " cleanupAfterSeconds can): delete the job and create it again, or create another one",
         field=f".spec.{field}",

@@ -6,11 +6,15 @@ several times slower than JSON and blocking the event loop, is not used.
 """
 
 import ssl
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 import kubernetes.config
 from kubernetes.client.configuration import Configuration
+
+READ_SECONDS = 1.0
+"""How long credentials are taken for current. A request that is refused meanwhile is retried."""
 
 
 class Connection(Protocol):
@@ -23,7 +27,7 @@ class Connection(Protocol):
         ...
 
     def authorization(self) -> str | None:
-        """The Authorization header, read afresh before each request since tokens rotate."""
+        """The Authorization header, asked for before each request since tokens rotate."""
         ...
 
 
@@ -34,6 +38,8 @@ class ConfiguredConnection:
     def __init__(self, configuration: Configuration | None = None) -> None:
         self._configuration = configuration or _from_environment()
         self.url: str = self._configuration.host.rstrip("/")
+        self._authorization: str | None = None
+        self._read_at = float("-inf")
 
     def ssl_context(self) -> ssl.SSLContext:
         """Trusts the cluster's authority, and carries the client certificate where there is one."""
@@ -47,7 +53,15 @@ class ConfiguredConnection:
         return context
 
     def authorization(self) -> str | None:
-        """The bearer token; reading it lets the package refresh it when it is due."""
+        """The bearer token; reading it lets the package refresh it when it is due, and takes it as
+        long as a small request."""
+        now = time.monotonic()
+        if now - self._read_at > READ_SECONDS:
+            self._authorization = self._read()
+            self._read_at = now
+        return self._authorization
+
+    def _read(self) -> str | None:
         token: str | None = self._configuration.get_api_key_with_prefix("BearerToken")
         return token or self._configuration.get_api_key_with_prefix("authorization")
 

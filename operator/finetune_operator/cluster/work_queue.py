@@ -1,11 +1,14 @@
 """A work queue with the semantics of client-go's.
 
 A key waits at most once, is never worked on twice at a time, and is worked on again if it was
-added meanwhile. Failed keys come back after a delay of their own that doubles each time.
+added meanwhile. Failed keys come back after a delay of their own that doubles each time. Patient
+keys, of which nothing new is known, are worked on while no other waits: so a change is not behind
+ten thousand objects that an operator finds when it starts.
 """
 
 import asyncio
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
@@ -46,9 +49,13 @@ class WorkQueue(Generic[Key]):
 
     def __init__(self, name: str, timer: Timer | None = None) -> None:
         self._timer: Timer = timer or asyncio.get_running_loop()
-        self._waiting: asyncio.Queue[Key] = asyncio.Queue()
+        self._urgent: OrderedDict[Key, None] = OrderedDict()
+        self._patient: OrderedDict[Key, None] = OrderedDict()
+        """A key waits in one of the two, the oldest first."""
+        self._waiting = asyncio.Semaphore(0)
+        """As many as wait in both."""
         self._added_at: dict[Key, float] = {}
-        """Keys that are to be worked on, whether in `_waiting` or behind their own work."""
+        """Keys that are to be worked on, whether they wait or are behind their own work."""
         self._started_at: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._delayed: dict[Key, TimerHandle] = {}
@@ -60,14 +67,21 @@ class WorkQueue(Generic[Key]):
         metrics.QUEUE_UNFINISHED.labels(name).set_function(lambda: sum(self._ages()))
         metrics.QUEUE_LONGEST.labels(name).set_function(self.longest_running_seconds)
 
-    def add(self, key: Key) -> None:
-        """Asks for the key to be worked on as soon as a worker is free."""
+    def add(self, key: Key, *, patient: bool = False) -> None:
+        """Asks for the key to be worked on as soon as a worker is free.
+
+        Args:
+            patient: nothing is known to have changed, so whatever has goes first.
+        """
         if key in self._added_at:
+            if key in self._patient and not patient:
+                del self._patient[key]
+                self._urgent[key] = None
             return
         self._adds.inc()
         self._added_at[key] = self._timer.time()
         if key not in self._started_at:
-            self._enqueue(key)
+            self._enqueue(key, self._patient if patient else self._urgent)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Adds the key later; of several such wishes for a key the soonest counts."""
@@ -98,8 +112,9 @@ class WorkQueue(Generic[Key]):
 
     async def get(self) -> Key:
         """Waits for a key to work on; `done` must follow."""
-        key = await self._waiting.get()
-        self._depth.set(self._waiting.qsize())
+        await self._waiting.acquire()
+        key, _ = (self._urgent or self._patient).popitem(last=False)
+        self._tell_depth()
         now = self._timer.time()
         self._wait_seconds.observe(now - self._added_at.pop(key))
         self._started_at[key] = now
@@ -109,7 +124,7 @@ class WorkQueue(Generic[Key]):
         """Ends the work on a key, and puts it back if it was added meanwhile."""
         self._work_seconds.observe(self._timer.time() - self._started_at.pop(key))
         if key in self._added_at:
-            self._enqueue(key)
+            self._enqueue(key, self._urgent)
 
     def longest_running_seconds(self) -> float:
         """Age of the oldest work in progress; 0 when there is none."""
@@ -119,9 +134,13 @@ class WorkQueue(Generic[Key]):
         now = self._timer.time()
         return [now - started for started in list(self._started_at.values())]
 
-    def _enqueue(self, key: Key) -> None:
-        self._waiting.put_nowait(key)
-        self._depth.set(self._waiting.qsize())
+    def _enqueue(self, key: Key, where: OrderedDict[Key, None]) -> None:
+        where[key] = None
+        self._waiting.release()
+        self._tell_depth()
+
+    def _tell_depth(self) -> None:
+        self._depth.set(len(self._urgent) + len(self._patient))
 
     def _due(self, key: Key) -> None:
         self._delayed.pop(key, None)

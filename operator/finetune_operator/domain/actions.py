@@ -1,10 +1,10 @@
 """What a decision asks the cluster to do. Each action may be carried out twice without harm."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_operator.domain.kinds import Kind
+from finetune_operator.domain.kinds import BATCH_JOB, Kind
 
 JsonObject = dict[str, Any]
 """A Kubernetes object as JSON; read through typed views, written by pure builders."""
@@ -84,6 +84,13 @@ class DeleteAgentPool:
 
 
 Action = Apply | Create | Delete | Finalize | PutAgentPool | DeleteAgentPool
+
+
+def starts_a_job(actions: Iterable[Action]) -> bool:
+    """Whether pods will follow from one of them."""
+    return any(
+        isinstance(each, Apply) and each.manifest["kind"] == BATCH_JOB.name for each in actions
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,18 @@
 """Objects as the API server gives them → the views that decisions are made on."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import JsonObject
-from finetune_operator.domain.kinds import FINE_TUNE_JOB
+from finetune_operator.domain.kinds import (
+    CONFIG_MAP,
+    FINE_TUNE_JOB,
+    SERVICE,
+    VOLUME_CLAIM,
+)
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import (
     BatchJob,
@@ -14,6 +20,7 @@ from finetune_operator.domain.observed import (
     Container,
     ModelCache,
     Notice,
+    Observed,
     Pod,
 )
 
@@ -144,6 +151,26 @@ def view_workload(workload: JsonObject) -> Notice | None:
         return None
     queue = workload["spec"].get("queueName", "")
     return Notice(owner["uid"], names.QUEUE, f"queue {queue}: {lacking['message']}")
+
+
+def with_made(seen: Observed, made: Iterable[JsonObject]) -> Observed:
+    """What was observed, and what was made since that outlives the attempts, as the API server
+    answered.
+
+    Raises:
+        ValueError: one is of another kind.
+    """
+    for each in made:
+        match each["kind"]:
+            case CONFIG_MAP.name:
+                seen = replace(seen, recipe=view_child(each))
+            case VOLUME_CLAIM.name:
+                seen = replace(seen, volume_claim=view_child(each))
+            case SERVICE.name:
+                seen = replace(seen, service=view_child(each))
+            case kind:
+                raise ValueError(f"a job prepares itself with no {kind}")
+    return seen
 
 
 def belongs_to(child: JsonObject, uid: str) -> bool:

@@ -27,8 +27,7 @@ async def carry_out(client: Client, action: Action) -> None:
         await client.apply(action.manifest)
         _log.info("applied %s %s", action.manifest["kind"], action.manifest["metadata"]["name"])
     elif isinstance(action, Create):
-        await client.create(action.manifest)
-        _log.info("created %s %s", action.manifest["kind"], action.manifest["metadata"]["name"])
+        await create(client, action)
     elif isinstance(action, Finalize):
         await client.finalize(action)
         _log.info("finalizers are now %s", ", ".join(action.finalizers) or "none")
@@ -41,15 +40,32 @@ async def carry_out(client: Client, action: Action) -> None:
         _log.info("deleted %s %s", action.kind.name, action.name)
 
 
+async def create(client: Client, action: Apply | Create) -> JsonObject:
+    """Makes an object that must not be there yet.
+
+    Raises:
+        ConflictError: there is one of that name.
+    """
+    made = await client.create(action.manifest)
+    _log.info("created %s %s", action.manifest["kind"], action.manifest["metadata"]["name"])
+    return made
+
+
 async def say(
     tools: Tools, kind: Kind, live: JsonObject, status: JsonObject, events: Iterable[Event]
-) -> bool:
-    """One status write if it changed, and only then the events. Whether it changed."""
-    changed = await tools.client.patch_status(kind, live, _told(status))
+) -> JsonObject | None:
+    """One status write if it changed, and only then the events. The object as it was written; None
+    where nothing had changed."""
+    written = await tools.client.patch_status(kind, live, _told(status))
+    await announce(tools, live, events)
+    return written
+
+
+async def announce(tools: Tools, subject: JsonObject, events: Iterable[Event]) -> None:
+    """Records what the stored status of an object says already."""
     for event in events:
         _log.info("%s: %s", event.reason, event.message)
-        await tools.recorder.record(live, event, tools.now())
-    return changed
+        await tools.recorder.record(subject, event, tools.now())
 
 
 def _told(status: JsonObject) -> JsonObject:

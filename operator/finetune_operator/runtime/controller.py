@@ -21,6 +21,12 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+def key_of(item: JsonObject) -> Key:
+    """The key of an object."""
+    metadata = item["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
+
+
 Reconcile = Callable[[Key], Awaitable[float | None]]
 """Looks at everything, does what is missing, and says in how many seconds to look again at the
 latest (None: when something happens). Any call may be the first, the last or a repeat."""
@@ -37,6 +43,10 @@ class Watch:
     labels: str = ""
     """Selector of the objects that are watched at all; one for each kind, over all controllers."""
 
+    added: bool = True
+    """Whether it matters that one has come. Of what only this operator makes, it does not: whoever
+    made it has had the API server's answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Controller:
@@ -45,8 +55,12 @@ class Controller:
     kind: Kind
     watches: tuple[Watch, ...]
     reconcile: Reconcile
-    workers: int = 4
-    """Keys worked on at a time."""
+    saw: Callable[[str | None, JsonObject], bool] = lambda _event, _item: True
+    """Told of every object of the kind that has come, gone or changed (ADDED, MODIFIED, DELETED; a
+    change of the status alone is none), or was listed (None). Whether it has to be looked at."""
+    workers: int = 16
+    """Keys worked on at a time. Each mostly waits for answers: a list may take the API server a
+    tenth of a second, and one that many wait for no more than that."""
 
 
 CHILDREN = "app.kubernetes.io/managed-by=finetune-operator"

@@ -80,12 +80,16 @@ def progress_endpoint(book: ProgressBook, verifier: TokenVerifier, relay: Relay)
             return _answer(401, "Unauthorized", str(error))
         except NoLeaderError as error:
             return _answer(503, "NoLeader", str(error))
-        book.post(key, progress)
-        return _answer(204, "", "")
+        return _taken(book.post(key, progress))
 
     application = web.Application(client_max_size=BODY_LIMIT)
     application.router.add_post("/v1/progress/{namespace}/{name}", post)
     return application
+
+
+def _taken(is_news: bool) -> web.Response:
+    """A report that was sent again by somebody else, later, must not be taken for the newest."""
+    return _answer(204, "", "") if is_news else _answer(409, "Outdated", "a newer report is known")
 
 
 def _answer(status: int, reason: str, message: str) -> web.Response:

@@ -79,22 +79,21 @@ async def observe(
     *,
     now: datetime,
     line_anew: bool = False,
+    new: bool = False,
 ) -> Observed:
     """What decide() has to see of this job now.
 
     Args:
         line_anew: the line, too, is looked at now and not as it was seen a few seconds ago.
+        new: nothing was ever made for the job, so nothing of that kind is looked for.
 
     Raises:
         ApiError: something could not be read; a decision on half the facts would be wrong.
     """
     client, view = tools.client, tools.view
-    namespace, name = job.metadata.namespace, job.metadata.name
-    selector = f"{names.JOB}={name}"
-    children, batch_jobs, pods, its_class = await asyncio.gather(
-        _children(client, job),
-        client.list_objects(BATCH_JOB, namespace, labels=selector),
-        client.list_objects(POD, namespace, labels=selector),
+    namespace = job.metadata.namespace
+    (children, batch_jobs, pods), its_class = await asyncio.gather(
+        _nothing() if new else _made(client, job),
         view.class_named(job.spec.class_name),
     )
     recipe, claim, service = (_own(child, job) for child in children)
@@ -148,6 +147,23 @@ async def observe(
         costs=costs,
         nodes_wanted=request.wanted,
         provision=provision,
+    )
+
+
+_Made = tuple[list[JsonObject | None], list[JsonObject], list[JsonObject]]
+"""Recipe, volume claim and Service, as far as they are there; Jobs; pods."""
+
+
+async def _nothing() -> _Made:
+    return [None, None, None], [], []
+
+
+async def _made(client: Client, job: FineTuneJob) -> _Made:
+    namespace, selector = job.metadata.namespace, f"{names.JOB}={job.metadata.name}"
+    return await asyncio.gather(
+        _children(client, job),
+        client.list_objects(BATCH_JOB, namespace, labels=selector),
+        client.list_objects(POD, namespace, labels=selector),
     )
 
 

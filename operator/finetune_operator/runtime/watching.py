@@ -12,13 +12,18 @@ from typing import Any
 
 import kopf
 
-from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.client import LIST_CHUNK, Client
 from finetune_operator.cluster.errors import ApiError, NotFoundError
 from finetune_operator.domain.kinds import GROUP, VERSION, Kind
 from finetune_operator.runtime.controller import Watch
+from finetune_operator.runtime.stateless import NoDifferences, NoMemories, NoProgress
 from finetune_operator.runtime.worker import Runner
 
 API_POLL_SECONDS = 1.0
+IDLE_SECONDS = 0.05
+"""How long kopf keeps a task, and the object, after its last event: by default 5 s, which are all
+objects at once when the operator starts."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +72,10 @@ async def watch(
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.peering.standalone = True
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = LIST_CHUNK
+    settings.queueing.idle_timeout = IDLE_SECONDS
+    settings.persistence.diffbase_storage = NoDifferences()
+    settings.persistence.progress_storage = NoProgress()
     for kind, selector in watched_kinds(runners).items():
         if namespaces and not kind.namespaced:
             continue
@@ -90,6 +98,7 @@ async def watch(
         namespaces=namespaces,
         # kopf would ask for the user's name, and a container's user has none.
         identity=kopf_identity,
+        memories=NoMemories(),
         ready_flag=ready,
     )
     # kopf has just taken the signals for itself, and would take seconds to end.
@@ -118,13 +127,19 @@ def _handler(kind: Kind, runners: Sequence[Runner]) -> Callable[..., Awaitable[N
             runner.saw(event["type"], item)
         for runner, watches in others.items():
             for each in watches:
+                if event["type"] == "ADDED" and not each.added:
+                    continue
                 try:
                     keys = await each.keys(item)
                 except ApiError as error:
                     # kopf would only log it as well; the resync makes good for it.
                     _log.warning("whose business %s is: %s", item["metadata"]["name"], error)
                     continue
+                listed = event["type"] is None
                 for key in keys:
-                    runner.queue.add(key)
+                    # What is listed is not news; and an object that is still to be listed itself,
+                    # when the operator starts, is looked at then.
+                    if not listed or runner.knows(key):
+                        runner.queue.add(key, patient=listed)
 
     return handle

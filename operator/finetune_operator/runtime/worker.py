@@ -9,8 +9,9 @@ from opentelemetry import trace
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import ApiError, ConflictError, NotFoundError
 from finetune_operator.cluster.work_queue import WorkQueue
+from finetune_operator.domain.actions import JsonObject
 from finetune_operator.runtime import metrics
-from finetune_operator.runtime.controller import Controller, Key
+from finetune_operator.runtime.controller import Controller, Key, key_of
 from finetune_operator.runtime.logs import about
 
 RECONCILE_SECONDS = 60.0
@@ -31,14 +32,12 @@ class Runner:
         self._fingerprints: dict[Key, object] = {}
         metrics.WORKERS.labels(self.name).set(controller.workers)
 
-    def saw(self, event: str | None, item: dict[str, object]) -> None:
+    def saw(self, event: str | None, item: JsonObject) -> None:
         """Takes a watch event of the controller's own kind.
 
         A change of the status alone is our own doing and wakes nobody: it raises no generation.
         """
-        metadata = item["metadata"]
-        assert isinstance(metadata, dict)
-        key = Key(metadata.get("namespace", ""), metadata["name"])
+        metadata, key = item["metadata"], key_of(item)
         names = ("uid", "generation", "deletionTimestamp", "labels")
         fingerprint = [metadata.get(name) for name in names]
         known = self._fingerprints.get(key)
@@ -46,21 +45,25 @@ class Runner:
             self._fingerprints.pop(key, None)
         else:
             self._fingerprints[key] = fingerprint
-        if event != "MODIFIED" or fingerprint != known:
-            self.queue.add(key)
+        news = event != "MODIFIED" or fingerprint != known
+        if news and self.controller.saw(event, item):
+            self.queue.add(key, patient=event is None)
+
+    def knows(self, key: Key) -> bool:
+        """Whether the watch has told of the object, and not that it is gone."""
+        return key in self._fingerprints
 
     async def resync(self, every: float) -> None:
         """Adds every object now and then, in case a change was not seen. Runs for ever."""
         while True:
             await asyncio.sleep(every)
             try:
-                found = await self._client.list_objects(self.controller.kind)
+                async for page, _ in self._client.pages(self.controller.kind):
+                    for item in page:
+                        if self.controller.saw(None, item):
+                            self.queue.add(key_of(item), patient=True)
             except ApiError as error:
                 _log.warning("resync of %s: %s", self.name, error)
-                continue
-            for item in found:
-                metadata = item["metadata"]
-                self.queue.add(Key(metadata.get("namespace", ""), metadata["name"]))
 
     async def work(self) -> None:
         """One worker. Runs for ever; whatever a reconciliation raises ends only that one."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from finetune_operator.cluster.connection import ConfiguredConnection
+from finetune_operator.cluster.connection import ConfiguredConnection, Connection
 
 Object = dict[str, Any]
 MERGE = "application/merge-patch+json"
@@ -16,10 +16,10 @@ APPLY = "application/apply-patch+yaml"
 
 
 class Api:
-    """JSON requests with the kubeconfig's credentials."""
+    """JSON requests with the kubeconfig's credentials, or others."""
 
-    def __init__(self) -> None:
-        self.connection = ConfiguredConnection()
+    def __init__(self, connection: Connection | None = None) -> None:
+        self.connection = connection or ConfiguredConnection()
         self.session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:

@@ -161,9 +161,9 @@ async def test_a_status_is_written_only_if_it_differs_and_only_over_what_was_rea
         "status": {"phase": "Queued", "published": {"revision": "r"}},
     }
     async with served(lambda _: (200, {})) as (client, server):
-        assert not await client.patch_status(FINE_TUNE_JOB, live, live["status"])
+        assert await client.patch_status(FINE_TUNE_JOB, live, live["status"]) is None
         assert server.requests == []
-        assert await client.patch_status(FINE_TUNE_JOB, live, {"phase": "Training"})
+        assert await client.patch_status(FINE_TUNE_JOB, live, {"phase": "Training"}) == {}
         assert server.requests[0][2] == {
             "metadata": {"resourceVersion": "7"},
             "status": {"phase": "Training", "published": None},

@@ -139,3 +139,24 @@ async def test_the_oldest_work_is_known(queue: WorkQueue[str], timer: SteppedTim
     assert queue.longest_running_seconds() == 10
     queue.done("a")
     assert queue.longest_running_seconds() == 5
+
+
+async def test_patient_keys_let_all_others_go_first(queue: WorkQueue[str]) -> None:
+    for key in ("a", "b", "c"):
+        queue.add(key, patient=True)
+    queue.add("new")
+    queue.add("c")
+    queue.add("new", patient=True)
+    assert [await queue.get() for _ in range(4)] == ["new", "c", "a", "b"]
+    assert await is_empty(queue)
+
+
+async def test_a_key_that_is_worked_on_is_worked_on_again_whoever_asks(
+    queue: WorkQueue[str],
+) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.add("a", patient=True)
+    assert await is_empty(queue)
+    queue.done("a")
+    assert await queue.get() == "a"

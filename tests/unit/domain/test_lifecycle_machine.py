@@ -12,6 +12,7 @@ from finetune_operator.api.condition_reasons import CONDITION_REASONS
 from finetune_operator.api.conditions import ConditionType, Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.domain.conditions import find
+from finetune_operator.domain.lifecycle.rest import at_rest
 from finetune_operator.domain.names import NODES_FINALIZER
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.manifest import Looked, Published
@@ -150,6 +151,13 @@ class Life(RuleBasedStateMachine):
     def what_it_says_is_in_the_documentation(self) -> None:
         for each in self.world.job.status.conditions:
             assert (each.type, each.status, each.reason) in DOCUMENTED
+
+    @invariant()
+    def what_is_at_rest_needs_nothing(self) -> None:
+        if not self.world.gone and at_rest(self.world.job):
+            found = self.world.decide()
+            assert (found.actions, found.events, found.requeue_after) == ((), (), None)
+            assert found.status.to_dict() == self.world.job.status.to_dict()
 
     def teardown(self) -> None:
         self.world.finetune_class = self.its_class

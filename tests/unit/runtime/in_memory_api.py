@@ -63,34 +63,60 @@ class InMemoryApi(InMemory):
         super().__init__(the_job)
         self.conflicts = 0
         """So many of the next status writes are refused."""
+        self.requests: list[str] = []
+        self.writes: list[str] = []
+        """Method and path of each, without reads."""
+        self.dies_after: int | None = None
+        """So many writes are carried out, and none after them."""
+        self.died = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.Response:
+        self.requests.append(f"{request.method} {request.path}")
         if request.method == "GET":
             found = self._get(request.path.rstrip("/").split("/"))
             if found is None:
                 return web.json_response({"message": "not found"}, status=404)
             return web.json_response(found)
         body = json.loads(await request.text())
+        if len(self.writes) == self.dies_after:
+            self.died.set()
+            message = "unable to create content because it is being terminated"
+            return web.json_response({"message": message}, status=403)
+        self.writes.append(f"{request.method} {request.path}")
         if request.path.endswith("/status"):
-            if self.conflicts:
-                self.conflicts -= 1
-                return web.json_response({"message": "has been modified"}, status=409)
-            stored = self.job.to_dict()
-            stored["status"] = merged(stored.get("status", {}), body["status"])
-            self.job = FineTuneJob.from_stored(stored)
-        elif request.method == "PATCH" and body["kind"] in KINDS.values():
+            return self._say(body)
+        if request.method == "POST" and body["kind"] in KINDS.values():
+            return self._create(body)
+        if request.method == "PATCH" and body["kind"] in KINDS.values():
             self.carry_out(Apply(body))
         return web.json_response(body)
+
+    def _say(self, body: Object) -> web.Response:
+        if self.conflicts:
+            self.conflicts -= 1
+            return web.json_response({"message": "has been modified"}, status=409)
+        stored = self.job.to_dict()
+        stored["status"] = merged(stored.get("status", {}), body["status"])
+        self.job = FineTuneJob.from_stored(stored)
+        return web.json_response(self.live())
+
+    def _create(self, body: Object) -> web.Response:
+        identity = body["kind"], body["metadata"]["name"]
+        if identity in self.objects:
+            return web.json_response({"message": "already exists"}, status=409)
+        self.carry_out(Apply(body))
+        return web.json_response(self.objects[identity] | {"kind": body["kind"]}, status=201)
+
+    def live(self) -> Object:
+        """The job as it is stored."""
+        live = self.job.to_dict() | {"apiVersion": "finetune.dev/v1beta1", "kind": "FineTuneJob"}
+        live["metadata"] |= {"resourceVersion": "1"}
+        return live
 
     def _get(self, path: list[str]) -> Object | None:
         name = path[-1]
         if name == KEY.name and path[-2] == "finetunejobs":
-            live = self.job.to_dict() | {
-                "apiVersion": "finetune.dev/v1beta1",
-                "kind": "FineTuneJob",
-            }
-            live["metadata"] |= {"resourceVersion": "1"}
-            return None if self.gone else live
+            return None if self.gone else self.live()
         if path[-2] == "finetuneclasses":
             return self.finetune_class.to_dict() if self.finetune_class else None
         if path[-2] in KINDS:
@@ -109,8 +135,9 @@ class Operator:
         recorder, view = EventRecorder(client), view or WholeCluster(client)
         tools = Tools(client, recorder, Settings(), lambda: world.now, prices, view)
         self._reconciler = FineTuneJobReconciler(tools, self.book)
-        self._controller = Controller(FINE_TUNE_JOB, (), self._reconcile)
+        self._controller = Controller(FINE_TUNE_JOB, (), self._reconcile, self._reconciler.saw)
         self.runner = Runner(self._controller, client)
+        self.saw = self._reconciler.saw
         self._quiet = asyncio.Event()
 
     async def _reconcile(self, key: Key) -> float | None:
@@ -123,6 +150,13 @@ class Operator:
         """Works on the job until nothing is left to do at this moment."""
         self._quiet.clear()
         self.runner.queue.add(KEY)
+        async with asyncio.timeout(10):
+            await self._quiet.wait()
+
+    async def meet(self, live: Object) -> None:
+        """The watch tells of the job, which has just come."""
+        self._quiet.clear()
+        self.runner.saw("ADDED", live)
         async with asyncio.timeout(10):
             await self._quiet.wait()
 

@@ -56,3 +56,15 @@ async def test_progress(body: dict[str, Any], headers: dict[str, str], status: i
             assert answer.status == status
     known = book.get(Key("team", "chat"))
     assert (known is not None and known.step == 7) == (status == 204)
+
+
+async def test_a_report_that_is_older_than_what_is_known_is_refused() -> None:
+    book = ProgressBook(lambda key, seconds: None)
+    async with relaying(Unopposed()) as relay:
+        application = progress_endpoint(book, cast(TokenVerifier, Verifier()), relay)
+        async with TestClient(TestServer(application)) as client:
+            statuses = [
+                (await client.post(PATH, json={**REPORT, "step": step}, headers=BEARER)).status
+                for step in (7, 7, 6, 8)
+            ]
+    assert statuses == [204, 204, 409, 204]

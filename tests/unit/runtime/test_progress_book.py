@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.progress_book import ProgressBook
 from finetune_trainer.manifest import Progress, Stage
@@ -62,3 +64,12 @@ def test_how_long_the_same_is_said_is_known_up_to_the_last_time() -> None:
     assert book.unchanged_seconds(KEY) == 0
     book.forget(KEY)
     assert book.unchanged_seconds(KEY) == 0
+
+
+def test_the_first_reports_of_very_many_take_turns() -> None:
+    wishes: list[float] = []
+    book = ProgressBook(lambda key, seconds: wishes.append(seconds), clock=lambda: 100.0)
+    for number in range(220):
+        book.post(Key("team", f"job-{number}"), report(1))
+    assert wishes[:20] == [0] * 20
+    assert wishes[20:] == pytest.approx([each / 20 for each in range(1, 201)])

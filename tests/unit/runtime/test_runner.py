@@ -112,3 +112,50 @@ async def test_a_call_may_ask_for_the_next() -> None:
     async with asyncio.timeout(10):
         await calls.enough.wait()
     worker.cancel()
+
+
+async def test_what_changes_goes_before_what_is_listed() -> None:
+    the_runner = runner(Calls(None))
+    for name in ("one", "two"):
+        the_runner.saw(None, job(name=name))
+    the_runner.saw("ADDED", job(name="new"))
+    names = [(await the_runner.queue.get()).name for _ in range(3)]
+    assert names == ["new", "one", "two"]
+
+
+async def test_a_controller_may_say_that_an_object_needs_nothing() -> None:
+    told: list[str | None] = []
+
+    def saw(event: str | None, item: dict[str, Any]) -> bool:
+        told.append(event)
+        return event is not None
+
+    controller = Controller(FINE_TUNE_JOB, (), Calls(None), saw)
+    the_runner = Runner(controller, cast(Client, None))
+    the_runner.saw(None, job())
+    assert not await queued(the_runner)
+    assert the_runner.knows(KEY)
+    the_runner.saw("MODIFIED", {**job(), "status": {"phase": "Training"}})
+    the_runner.saw("MODIFIED", job(generation=2))
+    assert await queued(the_runner)
+    the_runner.saw("DELETED", job(generation=2))
+    assert told == [None, "MODIFIED", "DELETED"]
+    assert not the_runner.knows(KEY)
+
+
+async def test_a_resync_looks_through_pages_and_asks_of_each() -> None:
+    class Pages:
+        async def pages(self, kind: object) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+            yield [job(name="one"), job(name="rests")], ""
+            yield [job(name="two")], ""
+
+    def saw(event: str | None, item: dict[str, Any]) -> bool:
+        return item["metadata"]["name"] != "rests"
+
+    controller = Controller(FINE_TUNE_JOB, (), Calls(None), saw)
+    the_runner = Runner(controller, cast(Client, Pages()))
+    resync = asyncio.create_task(the_runner.resync(0.01))
+    async with asyncio.timeout(10):
+        names = [(await the_runner.queue.get()).name for _ in range(2)]
+    resync.cancel()
+    assert names == ["one", "two"]

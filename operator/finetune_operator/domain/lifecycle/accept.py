@@ -191,7 +191,8 @@ def _still_complete(work: Work) -> bool:
             " job again",
         )
         return False
-    work.actions += _missing(work, _as_accepted(work).canonical_json())
+    recipe = "" if work.seen.recipe else _as_accepted(work).canonical_json()
+    work.actions += _missing(work, recipe)
     if work.actions:
         work.again(0)
         return False

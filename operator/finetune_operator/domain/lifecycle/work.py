@@ -165,7 +165,9 @@ class Work:
         self.set(ConditionType.STALLED, False, reason)
 
     def fail(self, reason: Reason, message: str) -> None:
-        """Ends the job without a result, for good."""
+        """Ends the job without a result, for good. What still runs goes before that is written
+        down: nobody looks at a job that is over."""
+        self.actions += [job.delete() for job in self.seen.batch_jobs if not job.over]
         self.stop_clock()
         self.update(phase=Phase.FAILED)
         self.set(ConditionType.RECONCILING, False, reason, message)
