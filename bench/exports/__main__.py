@@ -132,7 +132,7 @@ def _same_answers(export: Export, material: Material, folder: Path, tokens: int)
     if export is Export.ONNX_ADAPTER:
         adapters.load(str(folder / ADAPTER), "tuned")
     same = 0
-    for ids, answer in zip(material.prompts.ids, expected, strict=True):
+    for ids, answer in zip(_questions(material), expected, strict=True):
         parameters = onnxruntime_genai.GeneratorParams(model)
         parameters.set_search_options(max_length=len(ids) + tokens, do_sample=False)
         generator = onnxruntime_genai.Generator(model, parameters)
@@ -145,6 +145,13 @@ def _same_answers(export: Export, material: Material, folder: Path, tokens: int)
     return f"{same}/{len(expected)}"
 
 
+def _questions(material: Material) -> list[NDArray[np.int64]]:
+    """The prompts, none with the end of an answer as its last token, where they happened to be cut:
+    after that onnxruntime-genai says nothing, and transformers goes on."""
+    end = material.tokenizer.eos_token_id
+    return [ids[:-1] if ids[-1] == end else ids for ids in material.prompts.ids]
+
+
 _ANSWERS: list[list[int]] = []
 """Of the merged model, made once: it and base + adapter are compared by the export Merged."""
 
@@ -152,7 +159,7 @@ _ANSWERS: list[list[int]] = []
 def _answers_of_torch(material: Material, tokens: int) -> list[list[int]]:
     if not _ANSWERS:
         model: Any = material.load_merged()
-        _ANSWERS.extend(_answer(model, ids, tokens) for ids in material.prompts.ids)
+        _ANSWERS.extend(_answer(model, ids, tokens) for ids in _questions(material))
     return _ANSWERS
 
 
