@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_trainer.exit_codes import ExitCode
 from tests.cluster import played_trainer
 from tests.cluster.conftest import dump

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from tests.cluster.bad_inputs import COMMAND, PAGE, BadInput, bad_inputs, page
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from finetune_operator.api.condition_reasons import CONDITION_REASONS
-from finetune_operator.api.conditions import Condition, ConditionType, Reason
+from finetune_operator.api.conditions import Condition, ConditionType
 from finetune_operator.api.crds import KINDS, crd
+from finetune_operator.api.reason import Reason
 from finetune_operator.api.troubleshooting import ADVICE
 from finetune_operator.api.troubleshooting_page import troubleshooting_page
 from finetune_operator.cli import COMMANDS

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Literal
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.reason import Reason
 
 Reasons = tuple[Reason, ...]
 

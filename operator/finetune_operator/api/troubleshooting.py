@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 
 _CONDITIONS = "kubectl describe finetunejob NAME"
 _PODS = "kubectl get pods -l finetune.dev/job=NAME -o wide"

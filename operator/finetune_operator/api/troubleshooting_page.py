@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from finetune_operator.api.condition_reasons import CONDITION_REASONS
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.reason import Reason
 from finetune_operator.api.troubleshooting import ADVICE
 from finetune_trainer.exit_codes import ExitCode
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from finetune_operator.api.conditions import Condition, ConditionType, Reason
+from finetune_operator.api.conditions import Condition, ConditionType
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
+from finetune_operator.api.reason import Reason
 from finetune_operator.cli.happenings import Happening
 from finetune_operator.domain.conditions import find
 from finetune_operator.domain.endings import classify

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from rich.text import Text
 
-from finetune_operator.api.conditions import Condition, ConditionType, Reason
+from finetune_operator.api.conditions import Condition, ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus, Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.conditions import find, is_true
 from finetune_operator.domain.progress import duration
 from finetune_trainer.exit_codes import ExitCode

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
-from finetune_operator.api.conditions import Condition, ConditionType, Reason
+from finetune_operator.api.conditions import Condition, ConditionType
+from finetune_operator.api.reason import Reason
 
 MESSAGE_LIMIT = 8192
 """Characters; the schema's bound on a condition's message."""

@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from pydantic import ValidationError
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.observed import BatchJob, Container, Pod
 from finetune_trainer.exit_codes import FREE, TERMINAL, ExitCode
 from finetune_trainer.manifest import Failure

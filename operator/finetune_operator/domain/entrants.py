@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import MANAGED_HERE
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.line import Entrant, Key, Limits, Standing

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Action
 
 

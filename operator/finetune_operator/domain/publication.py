@@ -7,7 +7,7 @@ carries it out. So neither knows the other.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Action, Event
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from finetune_operator.api.conditions import Condition, ConditionType, Reason
+from finetune_operator.api.conditions import Condition, ConditionType
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions
 from finetune_operator.domain.readiness import is_ready
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.api.troubleshooting import ADVICE
 from finetune_operator.domain import names
 from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod

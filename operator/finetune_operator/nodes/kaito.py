@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.provisioner import KAITO
+from finetune_operator.api.reason import Reason
 from finetune_operator.cluster.client import Client
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import Action, Apply, Delete, JsonObject

@@ -15,9 +15,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.provisioner import Karpenter, OwnNodePools
+from finetune_operator.api.reason import Reason
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import ForbiddenError, NotFoundError
 from finetune_operator.domain import names

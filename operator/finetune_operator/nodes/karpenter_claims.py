@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.views import last_seen
 from finetune_operator.nodes.provisioner import INSTANCE_TYPE, NO_CAPACITY

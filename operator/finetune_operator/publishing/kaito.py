@@ -4,11 +4,11 @@ Written for KAITO v0.12 (kaito.sh/v1beta1): its fields are top-level, there is n
 Workspace does not belong to the FineTuneJob, whose deletion takes no served model down.
 """
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Artifact
 from finetune_operator.api.method import published_rank
 from finetune_operator.api.output import PublishKAITO
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Action, Apply, JsonObject
 from finetune_operator.domain.applied import is_applied, stamped
 from finetune_operator.domain.inference.vllm import DEFAULT_RANK, lora_rank

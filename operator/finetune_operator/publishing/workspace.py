@@ -4,7 +4,7 @@ The workspace is the user's: it is made when there is none and never changed aft
 object belongs to the FineTuneJob, whose deletion takes no served model down.
 """
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Artifact, Published, Resolved
 from finetune_operator.api.inference_revision import (
@@ -15,6 +15,7 @@ from finetune_operator.api.inference_revision import (
 )
 from finetune_operator.api.inference_workspace import InferenceWorkspace
 from finetune_operator.api.method import published_rank
+from finetune_operator.api.reason import Reason
 from finetune_operator.api.sources import ModelSource
 from finetune_operator.domain.actions import Create, JsonObject
 from finetune_operator.domain.conditions import find, is_true

@@ -7,9 +7,10 @@ moment is in runtime/job_board.py.
 
 from prometheus_client import Counter, Histogram
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus, Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.telling import Stage, Told
 
 _MINUTE, _HOUR = 60, 3600

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from finetune_operator.api.base import ApiModel
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClassSpec
 from finetune_operator.api.fine_tune_job import FineTuneJob, FineTuneJobSpec
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus, Phase
@@ -18,6 +18,7 @@ from finetune_operator.api.inference_workspace import (
     InferenceWorkspaceSpec,
     InferenceWorkspaceStatus,
 )
+from finetune_operator.api.reason import Reason
 from finetune_operator.api.schema import structural_schema
 from tests.unit.api.schema_strategy import values
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from tests.unit.chart.conftest import ROOT, RULES, Object, Promtool, Render, only
 
 TESTS = Path(__file__).with_name("alerts.yaml")

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.cli.columns import columns, named
 from finetune_operator.cli.description import describe
 from finetune_operator.cli.job_state import end, queue_place, telling

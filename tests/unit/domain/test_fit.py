@@ -2,7 +2,8 @@
 
 import pytest
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.conditions import find
 from finetune_operator.domain.quantity import quantity_bytes
 from finetune_trainer.recipe import Recipe, Strategy

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from finetune_operator.api.condition_reasons import CONDITION_REASONS
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.conditions import find
 from finetune_operator.domain.lifecycle.rest import at_rest
 from finetune_operator.domain.names import NODES_FINALIZER

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_operator.api.compute import CapacityChoice
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.offers import available, offers, remembered
 from finetune_operator.domain.provisioning import Offer, Refusal
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import names
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import BatchJob, Child, Container, Notice, Observed, Pod

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import Condition, Reason
+from finetune_operator.api.conditions import Condition
 from finetune_operator.api.inference_workspace import InferenceWorkspaceStatus
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.inference.decide import Decision, decide
 from finetune_operator.domain.inference.observed import has_image_volumes

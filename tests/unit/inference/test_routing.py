@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.inference_revision import InferenceRevision
 from finetune_operator.api.inference_workspace import TrafficTarget
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.inference.routing import (
     Routing,
     Unresolved,

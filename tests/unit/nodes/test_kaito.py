@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.provisioner import KAITO
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Apply, Delete
 from finetune_operator.nodes import kaito
 from tests.unit.golden import assert_golden

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.provisioner import Karpenter, OwnNodePools
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Apply, Delete
 from finetune_operator.domain.provisioning import Offer
 from finetune_operator.nodes import karpenter

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.nodes.karpenter_claims import progress
 
 SINCE = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

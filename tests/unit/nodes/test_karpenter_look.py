@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
+from finetune_operator.api.reason import Reason
 from finetune_operator.cluster.client import Client
 from finetune_operator.domain.provisioning import Provision
 from finetune_operator.nodes.karpenter import KarpenterNodes

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.method import Method, published_rank
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.publication import Publication
 from finetune_operator.publishing.kaito import KAITOPublisher

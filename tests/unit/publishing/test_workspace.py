@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Artifact
 from finetune_operator.api.inference_revision import InferenceRevision
 from finetune_operator.api.inference_workspace import InferenceWorkspace
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.publication import Publication
 from finetune_operator.publishing.workspace import WorkspacePublisher

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.inference_revision import InferenceRevision
 from finetune_operator.api.inference_workspace import InferenceWorkspaceStatus, Runtime
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Action, Apply, Delete, Event, JsonObject
 from finetune_operator.domain.applied import is_applied
 from finetune_operator.domain.conditions import is_true

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.endings import said_by
 from finetune_operator.domain.observed import Container, Pod
 from finetune_operator.domain.waiting import Waiting

@@ -7,9 +7,9 @@ loaded once. A revision of a full fine-tune has no adapter; it is its own base m
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.inference_revision import InferenceRevision
 from finetune_operator.api.inference_workspace import TrafficTarget
+from finetune_operator.api.reason import Reason
 from finetune_operator.api.sources import ModelSource
 
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.inference_workspace import (
     InferenceWorkspace,
     InferenceWorkspaceStatus,
     RevisionTraffic,
 )
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.conditions import set_condition
 from finetune_operator.domain.inference.routing import Routing, base_of

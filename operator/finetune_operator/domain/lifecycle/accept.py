@@ -6,10 +6,11 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from finetune_operator.api.compute import DeviceChoice
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Phase, Resolved
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions
 from finetune_operator.domain.actions import Action, Apply, Delete
 from finetune_operator.domain.kinds import CONFIG_MAP

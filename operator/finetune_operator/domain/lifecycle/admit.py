@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import names
 from finetune_operator.domain.actions import Apply
 from finetune_operator.domain.lifecycle import attempts, fewer

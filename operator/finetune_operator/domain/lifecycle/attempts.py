@@ -7,8 +7,9 @@ be remembered between two calls.
 
 from datetime import datetime, timedelta
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Ended, Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions
 from finetune_operator.domain.endings import Ending, Outcome
 from finetune_operator.domain.lifecycle.retried import back_off

@@ -7,9 +7,9 @@ one of fewer pods. Either way the attempt after that asks for all again.
 
 from datetime import datetime, timedelta
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Attempts, Nodes
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.endings import Ending, Outcome
 from finetune_operator.domain.lifecycle import attempts
 from finetune_operator.domain.lifecycle.work import Work

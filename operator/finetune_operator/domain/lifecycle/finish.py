@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions
 from finetune_operator.domain.actions import Delete
 from finetune_operator.domain.kinds import CONFIG_MAP, SERVICE, VOLUME_CLAIM

@@ -3,7 +3,8 @@
 It owns the Job's spec.suspend from the moment the Job is made: this operator never writes it.
 """
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions, names
 from finetune_operator.domain.lifecycle.work import WATCHED_SECONDS, Work
 from finetune_operator.domain.observed import BatchJob

@@ -4,8 +4,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Phase, Plan
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.lifecycle.retried import RetriedJob
 from finetune_operator.domain.lifecycle.work import Work
 from finetune_operator.domain.manifests.prepare import (

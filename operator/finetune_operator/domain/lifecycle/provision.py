@@ -7,9 +7,10 @@ given back. So it is given back also where the job was deleted while no operator
 from collections.abc import Sequence
 from datetime import datetime
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Nodes, Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions
 from finetune_operator.domain.actions import Finalize
 from finetune_operator.domain.kinds import FINE_TUNE_JOB

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Artifact, Phase, Published
 from finetune_operator.api.output import PublishType
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions
 from finetune_operator.domain.lifecycle.prepare import last_words
 from finetune_operator.domain.lifecycle.retried import RetriedJob

@@ -1,8 +1,9 @@
 """What a job says when the API server refuses to make one of its children."""
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.lifecycle.work import Decision, Surroundings, Work
 from finetune_operator.domain.observed import Observed
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Apply, JsonObject
 from finetune_operator.domain.endings import Ending, Outcome, classify
 from finetune_operator.domain.lifecycle.held import is_held, watched_seconds

@@ -4,9 +4,10 @@ It is looked for in the job's own repository, so that it is found where every st
 stands in the way of looking is told, and never keeps a job from training.
 """
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import ReusePolicy
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions, progress
 from finetune_operator.domain.endings import Ending, Outcome
 from finetune_operator.domain.lifecycle import attempts

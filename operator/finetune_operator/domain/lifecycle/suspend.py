@@ -1,8 +1,9 @@
 """Suspend: give the nodes back and keep what was learned; go on when asked to, or when there is
 budget again."""
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.endings import Ending, classify
 from finetune_operator.domain.lifecycle import attempts
 from finetune_operator.domain.lifecycle.budget import over_budget

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Evaluation, Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import progress, recipe_builder
 from finetune_operator.domain.endings import Ending, Outcome, classify
 from finetune_operator.domain.lifecycle import attempts, fewer

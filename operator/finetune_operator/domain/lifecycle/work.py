@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import (
     Attempts,
@@ -13,6 +13,7 @@ from finetune_operator.api.fine_tune_job_status import (
     Plan,
     Resolved,
 )
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import Action, Apply, Event, Finalize
 from finetune_operator.domain.manifests.common import Blueprint

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.provisioning import NodeRequest, Offer, Refusal
 from finetune_operator.nodes.aks import body
 from finetune_operator.nodes.aks.agent_pool import JOB, RELEASED, AgentPool

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.provisioner import AKS
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import PutAgentPool
 from finetune_operator.domain.provisioning import NodeRequest, Offer, Provision, Refusal
 from finetune_operator.nodes.aks import body, candidates

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 
 _LENGTH = 600
 """Characters of a message that people read; Azure's may fill pages."""

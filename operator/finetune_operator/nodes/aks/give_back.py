@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from finetune_operator.api.conditions import Reason
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.provisioner import AKS
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Action, DeleteAgentPool
 from finetune_operator.domain.provisioning import NodeRequest, Provision
 from finetune_operator.nodes.aks import body

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.provisioning import Offer, Provision, Refusal
 from tests.unit.domain.histories.world import History, Recorded, finish_pods
 from tests.unit.domain.in_memory import CLAIMING, job

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.conditions import find
 from finetune_operator.domain.lifecycle import Surroundings, refused
 from finetune_operator.domain.views import view_model_cache

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import cost
 from finetune_operator.domain.lifecycle.budget import STOPPING_SECONDS, WORTH_STARTING_SECONDS
 from finetune_operator.domain.provisioning import Offer

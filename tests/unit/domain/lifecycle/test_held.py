@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain import names
 from finetune_operator.domain.observed import Notice
 from finetune_operator.domain.views import view_workload

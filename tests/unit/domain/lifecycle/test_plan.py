@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClass
+from finetune_operator.api.reason import Reason
 from finetune_trainer.recipe import Recipe
 from tests.unit.domain.in_memory import CLAIMING, InMemory, job
 from tests.unit.domain.lifecycle.looks import condition

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Nodes, Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.lifecycle.provision import node_request
 from finetune_operator.domain.names import NODES_FINALIZER, Role
 from finetune_operator.domain.observed import Pod

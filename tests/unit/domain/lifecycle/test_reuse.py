@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Event
 from finetune_operator.domain.readiness import is_ready
 from finetune_trainer.exit_codes import ExitCode

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_trainer.manifest import Progress, Stage
 from tests.unit.domain.in_memory import InMemory
 from tests.unit.domain.lifecycle.looks import condition, report, train_jobs

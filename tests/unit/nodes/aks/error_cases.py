@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.nodes.aks.errors import FOR_GOOD, Then
 from tests.arm.cluster import RefusedError, flat, nested
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.nodes.aks.errors import ROWS, Then, parsed, row_of
 from tests.arm.cluster import nested
 from tests.unit.nodes.aks.builders import aks_class

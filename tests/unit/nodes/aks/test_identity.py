@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from finetune_operator.nodes.aks.client import AgentPools
 from finetune_operator.nodes.aks.identity import by_workload_identity
 from tests.arm.server import CLIENT, SUBSCRIPTION, TENANT

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from tests.arm.cluster import nested
 from tests.arm.server import CLUSTER, GROUP
 from tests.unit.nodes.aks.builders import aks_class

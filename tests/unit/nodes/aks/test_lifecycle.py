@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from finetune_operator.api.conditions import ConditionType, Reason
+from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job_status import Phase
+from finetune_operator.api.reason import Reason
 from finetune_operator.domain.actions import Action, DeleteAgentPool, PutAgentPool
 from finetune_operator.domain.names import NODES_FINALIZER
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Provision

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_operator.api.conditions import Reason
+from finetune_operator.api.reason import Reason
 from tests.unit.nodes.aks.builders import aks_class
 from tests.unit.nodes.aks.world import World, a_world, nothing_held, ready
 from tests.unit.nodes.builders import LARGE, SMALL
