@@ -9,8 +9,9 @@ import logging
 from collections import OrderedDict
 from datetime import UTC, datetime
 
-from finetune_operator.cluster.client import FIELD_MANAGER, Client
+from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import ApiError
+from finetune_operator.cluster.session import FIELD_MANAGER
 from finetune_operator.domain.actions import Event, JsonObject
 
 REMEMBERED = 4096

@@ -5,7 +5,8 @@ import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from finetune_operator.cluster.client import ATTEMPT_SECONDS, path_of
+from finetune_operator.cluster.client import path_of
+from finetune_operator.cluster.session import ATTEMPT_SECONDS
 from finetune_operator.cluster.user_client import UserClient
 from finetune_operator.domain.kinds import POD
 

@@ -6,7 +6,8 @@ from typing import Any
 import aiohttp
 
 from finetune_operator.cluster import errors
-from finetune_operator.cluster.client import ATTEMPT_SECONDS, Client, _reason, path_of
+from finetune_operator.cluster.client import Client, path_of
+from finetune_operator.cluster.session import ATTEMPT_SECONDS, reason_of
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import Kind
 
@@ -53,7 +54,7 @@ class UserClient(Client):
             ) as response:
                 if response.status >= 400:
                     said = await response.text()
-                    raise errors.from_status(response.status, _reason(said))
+                    raise errors.from_status(response.status, reason_of(said))
                 rest = b""
                 async for chunk in response.content.iter_any():
                     *whole, rest = (rest + chunk).split(b"\n")
