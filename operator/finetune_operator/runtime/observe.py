@@ -12,13 +12,10 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.errors import NotFoundError
 from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import JsonObject
-from finetune_operator.domain.endings import telling
 from finetune_operator.domain.entrants import is_whole
 from finetune_operator.domain.kinds import (
     BATCH_JOB,
     CONFIG_MAP,
-    EVENT,
-    KUEUE_WORKLOAD,
     POD,
     SERVICE,
     VOLUME_CLAIM,
@@ -31,7 +28,6 @@ from finetune_operator.domain.observed import (
     Child,
     Line,
     ModelCache,
-    Notice,
     Observed,
     Pod,
 )
@@ -43,15 +39,18 @@ from finetune_operator.domain.views import (
     view_batch_job,
     view_child,
     view_model_cache,
-    view_notices,
     view_pod,
-    view_workload,
     was_of_a_job,
 )
 from finetune_operator.nodes import PROVISIONERS
 from finetune_operator.publishing import PUBLISHERS
-from finetune_operator.runtime.cluster_view import ClusterView
 from finetune_operator.runtime.costs import look_at_costs
+from finetune_operator.runtime.explanations import (
+    held_by_queues,
+    last_lines_of,
+    lost_nodes,
+    notices_of,
+)
 from finetune_operator.runtime.line import LineBook, takes_turns
 from finetune_operator.runtime.tools import Tools
 from finetune_trainer.manifest import Progress
@@ -65,10 +64,6 @@ class Said:
     """The last, since this operator started."""
     unchanged_seconds: float
     """For how long it has said the same."""
-
-
-EXPLAINED_PODS = 3
-"""Waiting pods whose events are read; the others wait for the same."""
 
 
 async def observe(
@@ -107,15 +102,15 @@ async def observe(
     claim_wanted = job.spec.checkpoint.volume_claim
     request = node_request(job, own_pods, now)
     notices, held, lost, line, publication = await asyncio.gather(
-        _notices(client, namespace, own_jobs, own_pods, claim),
-        _queues(client, namespace, own_jobs),
-        _lost_nodes(view, own_pods),
+        notices_of(client, namespace, own_jobs, own_pods, claim),
+        held_by_queues(client, namespace, own_jobs),
+        lost_nodes(view, own_pods),
         _line(line_book, job, its_class, own_jobs, own_pods, anew=line_anew),
         _publication(client, job),
     )
     provision, last_lines, costs = await asyncio.gather(
         _provision(client, job, its_class, request),
-        _last_lines(client, job, own_jobs, own_pods),
+        last_lines_of(client, job, own_jobs, own_pods),
         look_at_costs(client, job, its_class, own_pods, tools.prices, now=now),
     )
     return Observed(
@@ -208,59 +203,6 @@ def _title(child: JsonObject) -> str:
     return f"{child.get('kind') or 'object'} {child['metadata']['name']}"
 
 
-async def _notices(
-    client: Client,
-    namespace: str,
-    batch_jobs: tuple[BatchJob, ...],
-    pods: tuple[Pod, ...],
-    claim: Child | None,
-) -> tuple[Notice, ...]:
-    """Events about what does not get on, and only about that."""
-    about: list[str] = []
-    for job in batch_jobs:
-        own = [pod for pod in pods if (pod.role, pod.number) == (job.role, job.number)]
-        if not job.over and not job.suspended and len(own) < job.parallelism:
-            about.append(job.uid)
-    waiting = [pod for pod in pods if pod.phase == "Pending" and pod.deleted is None]
-    about += [pod.uid for pod in waiting[:EXPLAINED_PODS]]
-    if waiting and claim is not None and claim.phase == "Pending":
-        about.append(claim.uid)
-    found = await asyncio.gather(
-        *(
-            client.list_objects(EVENT, namespace, fields=f"involvedObject.uid={uid}")
-            for uid in about
-        )
-    )
-    return view_notices(event for events in found for event in events)
-
-
-async def _lost_nodes(view: ClusterView, pods: tuple[Pod, ...]) -> frozenset[str]:
-    suspects = {
-        pod.node
-        for pod in pods
-        if pod.node and not pod.over and (pod.silent or pod.deleted is not None)
-    }
-    lost = await asyncio.gather(*(view.is_lost(node) for node in suspects))
-    return frozenset(node for node, is_lost in zip(suspects, lost, strict=True) if is_lost)
-
-
-async def _queues(
-    client: Client, namespace: str, batch_jobs: tuple[BatchJob, ...]
-) -> tuple[Notice, ...]:
-    """What Kueue says of the Jobs that it holds."""
-
-    async def read(job: BatchJob) -> list[JsonObject]:
-        try:
-            labels = f"{names.QUEUED_JOB}={job.uid}"
-            return await client.list_objects(KUEUE_WORKLOAD, namespace, labels=labels)
-        except NotFoundError:
-            return []  # another queue than Kueue, or none: somebody has suspended the Job
-
-    found = await asyncio.gather(*(read(job) for job in batch_jobs if job.suspended))
-    views = (view_workload(each) for workloads in found for each in workloads)
-    return tuple(view for view in views if view is not None)
-
-
 async def _line(
     line_book: LineBook,
     job: FineTuneJob,
@@ -290,23 +232,6 @@ async def _line(
     ):
         return Line()
     return await line_book.line_of(job, anew=anew, wants_to_start=False)
-
-
-async def _last_lines(
-    client: Client, job: FineTuneJob, batch_jobs: tuple[BatchJob, ...], pods: tuple[Pod, ...]
-) -> str:
-    """Of the attempt that has ended and is not counted yet."""
-    known = job.status.attempts
-    counted = known.failures + known.disruptions if known else 0
-    for each in batch_jobs:
-        if each.role is Role.TRAIN and each.number > counted and each.failure is not None:
-            found = telling(
-                pod for pod in pods if (pod.role, pod.number) == (each.role, each.number)
-            )
-            if found is not None:
-                pod, container = found
-                return await client.last_lines(pod.namespace, pod.name, container.name)
-    return ""
 
 
 async def _provision(
