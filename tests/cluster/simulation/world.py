@@ -25,6 +25,10 @@ CRDS = {
 JOBS = "/apis/finetune.dev/v1beta1/namespaces/{}/finetunejobs"
 CLASSES = "/apis/finetune.dev/v1beta1/finetuneclasses"
 INSTALLED = "/apis/apps/v1/namespaces/finetune-system/deployments/finetune-operator"
+ITS_PODS = (
+    "/api/v1/namespaces/finetune-system/pods"
+    "?labelSelector=app.kubernetes.io/name%3Dfinetune-operator"
+)
 POLL_SECONDS = 0.25
 
 
@@ -219,8 +223,8 @@ async def _scale(api: Api, replicas: int) -> None:
             found = await api.ask("GET", INSTALLED, absent=True)
             if found.get("code") == 404:
                 return  # uninstalled meanwhile
-            if found["status"].get("readyReplicas", 0) == replicas and (
-                replicas or not found["status"].get("replicas", 0)
-            ):
+            ready = found["status"].get("readyReplicas", 0) == replicas
+            # One that is still ending, after a roll-out too, acts until it has ended.
+            if ready and (replicas or not (await api.ask("GET", ITS_PODS))["items"]):
                 return
             await asyncio.sleep(POLL_SECONDS)
