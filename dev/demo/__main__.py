@@ -10,6 +10,7 @@ failed, 2 when it ran but the answers are not so, 130 after Ctrl-C.
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 
@@ -95,7 +96,11 @@ def train(terminal: Terminal, kubectl: Kubectl) -> Object:
     if present and (is_true(present, "Succeeded") or is_true(present, "Failed")):
         terminal.say("    the job of an earlier demo is over: deleted, to run it anew")
         kubectl("delete", JOBS, JOB, "--wait", "--timeout=50s")
-    kubectl("apply", "--filename", str(EXAMPLE / "job.yaml"))
+    file = str(EXAMPLE / "job.yaml")
+    job = json.loads(kubectl("create", "--dry-run=client", "--output", "json", "--filename", file))
+    # What an earlier demo has published would be used, and nothing trained.
+    job["spec"]["reusePolicy"] = "Always"
+    kubectl.apply(job)
     return follow(
         kubectl, JOBS, JOB,
         until=finished, line=describe, terminal=terminal, minutes=25,
