@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer import authorities, credentials, record
+from finetune_trainer import record
 from finetune_trainer.artifacts import destination, kinds, named, repository, trained_of
+from finetune_trainer.commands import add_output_arguments, registry_of
 from finetune_trainer.errors import ConfigurationError, DataError, TrainerError, UnavailableError
 from finetune_trainer.gates import failures
 from finetune_trainer.manifest import (
@@ -37,25 +38,14 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", type=Path, required=True)
-    parser.add_argument("--uri", required=True, help="oci://HOST/REPOSITORY:TAG")
+    add_output_arguments(parser)
     parser.add_argument(
         "--result-key", default="", help="sha256:… of what decided the result; recorded under it"
-    )
-    parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
-    parser.add_argument("--workspace", type=Path, default=Path("/workspace"))
-    parser.add_argument(
-        "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
-    )
-    parser.add_argument(
-        "--authorities", type=Path, default=authorities.FOLDER, help="a mounted ConfigMap"
     )
 
 
 def run(arguments: argparse.Namespace) -> Published:
-    authorities.trust(arguments.authorities)
-    authfile = credentials.find(arguments.credentials, credentials.REGISTRY_AUTHFILE)
-    registry = Registry(authfile, tuple(arguments.insecure_registry))
+    registry = registry_of(arguments)
     workspace = Workspace(arguments.workspace)
     recipe = read_recipe(arguments.recipe)
     return publish(recipe, arguments.uri, workspace, registry, key=arguments.result_key)

@@ -24,6 +24,7 @@ CONTESTANTS = {
     "guide": Contestant("transformers.Trainer + peft as the guide shows"),
     "grouped": Contestant("the same, grouped by length"),
     "trl_packing": Contestant("TRL SFTTrainer, packing"),
+    "trl_padding_free": Contestant("TRL SFTTrainer, free of padding"),
     "trl_grouped": Contestant("TRL SFTTrainer, grouped by length"),
     "trl_compiled": Contestant("TRL SFTTrainer, packing and torch.compile"),
     "packed": Contestant("the loop with no more than rows and attention per document"),

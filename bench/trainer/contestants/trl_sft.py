@@ -12,16 +12,16 @@ from bench.trainer.measure import Clock, Measured, PeakMemory
 
 def run(assignment: task.Assignment, *, name: str, packed: bool, **settings: Any) -> Measured:
     conversations = assignment.conversations()
+    longest = {"max_length": assignment.row if packed else assignment.max_length}
     clock, memory = Clock(assignment.device), PeakMemory(assignment.device)
     arguments = SFTConfig(
         # One packed row has the tokens of a batch of conversations.
         per_device_train_batch_size=1 if packed else task.BATCH,
-        max_length=assignment.row if packed else assignment.max_length,
         packing=packed,
         gradient_checkpointing=False,
         model_init_kwargs={"dtype": assignment.dtype},
         **assignment.trainer_settings,
-        **settings,
+        **(longest | settings),
     )
     trainer: Any = SFTTrainer(
         model=str(assignment.model),

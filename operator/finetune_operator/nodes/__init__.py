@@ -10,14 +10,19 @@ from finetune_operator.nodes.kaito import KAITONodes
 from finetune_operator.nodes.karpenter import KarpenterNodes
 from finetune_operator.nodes.provisioner import Provisioner
 
-AGENT_POOLS = AgentPools()
-"""Connects when a class first asks for agent pools of AKS."""
-AKS_NODES = AKSNodes(AGENT_POOLS)
 
-PROVISIONERS: Mapping[ProvisionerType, Provisioner] = {
-    ProvisionerType.EXISTING: ExistingNodes(),
-    ProvisionerType.AKS: AKS_NODES,
-    ProvisionerType.KARPENTER: KarpenterNodes(),
-    ProvisionerType.KAITO: KAITONodes(),
-}
-"""Every way to get nodes."""
+class Provisioners:
+    """Every way to get nodes."""
+
+    def __init__(self, agent_pools: AgentPools) -> None:
+        self.agent_pools = agent_pools
+        self.aks = AKSNodes(agent_pools)
+        self._by_type: Mapping[ProvisionerType, Provisioner] = {
+            ProvisionerType.EXISTING: ExistingNodes(),
+            ProvisionerType.AKS: self.aks,
+            ProvisionerType.KARPENTER: KarpenterNodes(),
+            ProvisionerType.KAITO: KAITONodes(),
+        }
+
+    def __getitem__(self, provisioner: ProvisionerType) -> Provisioner:
+        return self._by_type[provisioner]

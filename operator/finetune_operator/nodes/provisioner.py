@@ -1,6 +1,6 @@
 """What a provisioner is: it looks at what a job holds, and says what brings it further.
 
-A further provisioner is a file here, one line in PROVISIONERS, and its settings in
+A further provisioner is a file here, one line in Provisioners, and its settings in
 api/fine_tune_class.py. Looking is I/O; what it makes of what it sees is a pure function beside it.
 """
 

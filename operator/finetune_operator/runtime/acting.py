@@ -15,14 +15,14 @@ from finetune_operator.domain.actions import (
     PutAgentPool,
 )
 from finetune_operator.domain.kinds import Kind
-from finetune_operator.nodes import AGENT_POOLS
 from finetune_operator.runtime.tools import Tools
 
 _log = logging.getLogger(__name__)
 
 
-async def carry_out(client: Client, action: Action) -> None:
+async def carry_out(tools: Tools, action: Action) -> None:
     """One write; each may be repeated without harm, or is a conflict the second time."""
+    client, agent_pools = tools.client, tools.provisioners.agent_pools
     if isinstance(action, Apply):
         await client.apply(action.manifest)
         _log.info("applied %s %s", action.manifest["kind"], action.manifest["metadata"]["name"])
@@ -32,9 +32,9 @@ async def carry_out(client: Client, action: Action) -> None:
         await client.finalize(action)
         _log.info("finalizers are now %s", ", ".join(action.finalizers) or "none")
     elif isinstance(action, PutAgentPool):
-        await AGENT_POOLS.put(action)
+        await agent_pools.put(action)
     elif isinstance(action, DeleteAgentPool):
-        await AGENT_POOLS.delete(action)
+        await agent_pools.delete(action)
     else:
         await client.delete(action)
         _log.info("deleted %s %s", action.kind.name, action.name)

@@ -46,7 +46,6 @@ from finetune_operator.runtime.controller import (
     key_of,
     labelled,
 )
-from finetune_operator.runtime.job_board import JOB_BOARD
 from finetune_operator.runtime.job_metrics import count
 from finetune_operator.runtime.job_traces import link, trace
 from finetune_operator.runtime.line import LineBook, takes_turns
@@ -85,7 +84,7 @@ class FineTuneJobReconciler:
         self._progress = progress
         self._line = LineBook(tools.client, tools.view)
         self._newcomers = Newcomers()
-        self._resting = Resting()
+        self._resting = Resting(tools.board)
         self._turn = asyncio.Lock()
         """Held by a job that takes turns, from looking at the line to joining those that run."""
 
@@ -108,7 +107,7 @@ class FineTuneJobReconciler:
         live = await self._client.get(FINE_TUNE_JOB, *key)
         if live is None:
             self._progress.forget(key)
-            JOB_BOARD.lost(key)
+            self._tools.board.lost(key)
             return None
         return await self._bring(key, live, self._go_on)
 
@@ -126,7 +125,7 @@ class FineTuneJobReconciler:
             return None
         link(job)
         if job.spec.managed_by not in MANAGED_HERE:
-            JOB_BOARD.lost(key)
+            self._tools.board.lost(key)
             return None
         return None if _has_left(job) else await work(key, job, live)
 
@@ -202,7 +201,7 @@ class FineTuneJobReconciler:
         written = await say(self._tools, FINE_TUNE_JOB, live, decision.status.to_dict(), ())
         if written is not None:
             self._tell(job, decision.status)
-        JOB_BOARD.saw(key, job.model_copy(update={"status": decision.status}))
+        self._tools.board.saw(key, job.model_copy(update={"status": decision.status}))
         if decision.status.phase is not job.status.phase:
             _log.info("phase %s, was %s", decision.status.phase, job.status.phase)
         if decision.status.phase is not Phase.TRAINING:
@@ -255,7 +254,7 @@ class FineTuneJobReconciler:
     ) -> Decision | None:
         try:
             for action in decision.actions:
-                await carry_out(self._client, action)
+                await carry_out(self._tools, action)
         except (ForbiddenError, RefusedError) as error:
             return self._refused(job, seen, around, error)
         return decision

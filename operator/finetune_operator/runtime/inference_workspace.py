@@ -86,7 +86,7 @@ class InferenceWorkspaceReconciler:
         decision = decide(seen, now)
         try:
             for action in decision.actions:
-                await carry_out(self._client, action)
+                await carry_out(self._tools, action)
         except (ForbiddenError, RefusedError) as error:
             if "because it is being terminated" in error.message:
                 return None

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import REGISTRY, Collector
+from prometheus_client.registry import Collector
 
 from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
@@ -80,8 +80,8 @@ class _Seen:
 class JobBoard(Collector):
     """Remembers each job as it was seen last."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.now = now
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._jobs: dict[Key, _Seen] = {}
         self._namespaces: set[str] = set()
 
@@ -116,13 +116,13 @@ class JobBoard(Collector):
         say that it ended."""
         job = self._jobs.pop(key, None)
         if job is not None and job.under_way_since is not None and job.gpus:
-            seconds = max(0.0, (self.now() - job.under_way_since).total_seconds())
+            seconds = max(0.0, (self._now() - job.under_way_since).total_seconds())
             labels = key.namespace, job.class_name, job.capacity_type
             GPU_SECONDS.labels(*labels).inc(job.gpus * seconds)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Called from the thread of the HTTP server, which is why the jobs are copied first."""
-        now = self.now()
+        now = self._now()
         sums: dict[Gauge, dict[tuple[str, ...], float]] = {
             each: defaultdict(float) for each in GAUGES
         }
@@ -147,7 +147,3 @@ class JobBoard(Collector):
             for labels, value in values.items():
                 family.add_metric(labels, value)
             yield family
-
-
-JOB_BOARD = JobBoard()
-REGISTRY.register(JOB_BOARD)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import IPv6Address
 
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, start_http_server
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
@@ -28,7 +28,8 @@ from finetune_operator.cluster.lease import (
 )
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
 from finetune_operator.domain.quantity import quantity_bytes
-from finetune_operator.nodes import AGENT_POOLS
+from finetune_operator.nodes import Provisioners
+from finetune_operator.nodes.aks.client import AgentPools
 from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.runtime import logs, sweeping, watching
 from finetune_operator.runtime.cluster_view import ClusterView, NamespacesOnly, WholeCluster
@@ -36,7 +37,7 @@ from finetune_operator.runtime.controller import Key
 from finetune_operator.runtime.controllers import controllers
 from finetune_operator.runtime.endpoints import probes, progress_endpoint, serving
 from finetune_operator.runtime.given_classes import ClassesError, read_classes
-from finetune_operator.runtime.job_board import JOB_BOARD
+from finetune_operator.runtime.job_board import JobBoard
 from finetune_operator.runtime.leading import lead
 from finetune_operator.runtime.otlp import exporting
 from finetune_operator.runtime.progress_book import ProgressBook
@@ -81,7 +82,8 @@ async def run(settings: Settings) -> None:
     connection = ConfiguredConnection()
     classes = read_classes(settings.classes_file) if settings.classes_file else None
     clock = ServerClock()
-    AGENT_POOLS.now = JOB_BOARD.now = clock.now
+    agent_pools, board = AgentPools(now=clock.now), JobBoard(clock.now)
+    REGISTRY.register(board)
     async with (
         _leadership(settings, connection, clock) as leadership,
         Client(
@@ -93,8 +95,16 @@ async def run(settings: Settings) -> None:
         relaying(leadership) as relay,
     ):
         prices = PriceBook(settings.retail_prices_url, clock.now)
-        view = _view(client, classes, settings)
-        tools = Tools(client, EventRecorder(client), settings, clock.now, prices, view)
+        tools = Tools(
+            client,
+            EventRecorder(client),
+            settings,
+            clock.now,
+            prices,
+            _view(client, classes, settings),
+            Provisioners(agent_pools),
+            board,
+        )
         runners: list[Runner] = []
 
         def wake(key: Key, seconds: float) -> None:
@@ -117,11 +127,11 @@ async def run(settings: Settings) -> None:
             watches = watching.watch(client, runners, ready, take_signals, settings.namespaces)
             beside = [prices.keep_up()]
             if classes is None:
-                beside.append(sweeping.sweep(client))
+                beside.append(sweeping.sweep(tools))
             try:
                 await lead(leadership, watches, runners, settings.resync_seconds, beside)
             finally:
-                await AGENT_POOLS.close()
+                await agent_pools.close()
 
 
 def _view(

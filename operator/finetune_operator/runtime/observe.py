@@ -42,7 +42,6 @@ from finetune_operator.domain.views import (
     view_pod,
     was_of_a_job,
 )
-from finetune_operator.nodes import PROVISIONERS
 from finetune_operator.publishing import PUBLISHERS
 from finetune_operator.runtime.costs import look_at_costs
 from finetune_operator.runtime.explanations import (
@@ -109,7 +108,7 @@ async def observe(
         _publication(client, job),
     )
     provision, last_lines, costs = await asyncio.gather(
-        _provision(client, job, its_class, request),
+        _provision(tools, job, its_class, request),
         last_lines_of(client, job, own_jobs, own_pods),
         look_at_costs(client, job, its_class, own_pods, tools.prices, now=now),
     )
@@ -235,7 +234,7 @@ async def _line(
 
 
 async def _provision(
-    client: Client, job: FineTuneJob, its_class: FineTuneClass | None, request: NodeRequest
+    tools: Tools, job: FineTuneJob, its_class: FineTuneClass | None, request: NodeRequest
 ) -> Provision:
     """What the provisioner makes of what it sees, while nodes are wanted or may be held."""
     held = NODES_FINALIZER in job.metadata.finalizers
@@ -243,8 +242,8 @@ async def _provision(
         return EXISTING
     if its_class is None:
         return without_class(job)
-    provisioner = PROVISIONERS[its_class.spec.provisioner.type]
-    return await provisioner.look(client, its_class, request)
+    provisioner = tools.provisioners[its_class.spec.provisioner.type]
+    return await provisioner.look(tools.client, its_class, request)
 
 
 async def _publication(client: Client, job: FineTuneJob) -> Publication | None:

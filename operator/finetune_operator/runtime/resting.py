@@ -10,13 +10,14 @@ from finetune_operator.api.fine_tune_job_status import Phase
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.lifecycle.rest import at_rest
 from finetune_operator.runtime.controller import Key, key_of
-from finetune_operator.runtime.job_board import JOB_BOARD
+from finetune_operator.runtime.job_board import JobBoard
 
 
 class Resting:
     """Knows them by what the watch has told, and by what was written."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: JobBoard) -> None:
+        self._board = board
         self._versions: dict[Key, str] = {}
         """resourceVersion of each."""
         self._changed: set[Key] = set()
@@ -57,5 +58,5 @@ class Resting:
         if job.spec.managed_by not in MANAGED_HERE or not at_rest(job):
             return False
         self._versions[key] = version
-        JOB_BOARD.saw(key, job)
+        self._board.saw(key, job)
         return True

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from finetune_operator.cluster.client import Client
 from finetune_operator.cluster.events import EventRecorder
+from finetune_operator.nodes import Provisioners
 from finetune_operator.nodes.prices import PriceBook
 from finetune_operator.runtime.cluster_view import ClusterView
+from finetune_operator.runtime.job_board import JobBoard
 from finetune_operator.runtime.settings import Settings
 
 
@@ -23,3 +25,5 @@ class Tools:
     prices: PriceBook
     view: ClusterView
     """What is known of the cluster outside of namespaces."""
+    provisioners: Provisioners
+    board: JobBoard

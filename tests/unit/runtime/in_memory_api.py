@@ -14,20 +14,17 @@ from aiohttp import web
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.cluster.client import Client
-from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.domain.actions import Apply
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
-from finetune_operator.nodes.prices import PriceBook
-from finetune_operator.runtime.cluster_view import ClusterView, WholeCluster
+from finetune_operator.runtime.cluster_view import ClusterView
 from finetune_operator.runtime.controller import Controller, Key
 from finetune_operator.runtime.fine_tune_job import FineTuneJobReconciler
 from finetune_operator.runtime.progress_book import ProgressBook
-from finetune_operator.runtime.settings import Settings
-from finetune_operator.runtime.tools import Tools
 from finetune_operator.runtime.worker import Runner
 from finetune_trainer.manifest import Progress
 from tests.unit.cluster.test_client import Loopback
 from tests.unit.domain.in_memory import START, InMemory, Object, job
+from tests.unit.runtime.some_tools import some_tools
 
 KEY = Key("team", "chat")
 KINDS = {
@@ -131,9 +128,7 @@ class Operator:
 
     def __init__(self, world: InMemoryApi, client: Client, view: ClusterView | None = None) -> None:
         self.book = ProgressBook(lambda key, seconds: None)
-        prices = PriceBook("", lambda: world.now)
-        recorder, view = EventRecorder(client), view or WholeCluster(client)
-        tools = Tools(client, recorder, Settings(), lambda: world.now, prices, view)
+        tools = some_tools(client, lambda: world.now, view=view)
         self._reconciler = FineTuneJobReconciler(tools, self.book)
         self._controller = Controller(FINE_TUNE_JOB, (), self._reconcile, self._reconciler.saw)
         self.runner = Runner(self._controller, client)

@@ -10,19 +10,16 @@ import pytest
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.api.fine_tune_job_status import Nodes
-from finetune_operator.cluster.events import EventRecorder
 from finetune_operator.domain.names import Role
 from finetune_operator.domain.observed import Costs, Pod
 from finetune_operator.domain.provisioning import Offer
 from finetune_operator.nodes.prices import PriceBook
-from finetune_operator.runtime.cluster_view import WholeCluster
 from finetune_operator.runtime.costs import look_at_costs
 from finetune_operator.runtime.fine_tune_job import FineTuneJobReconciler
 from finetune_operator.runtime.progress_book import ProgressBook
-from finetune_operator.runtime.settings import Settings
-from finetune_operator.runtime.tools import Tools
 from tests.unit.cluster.test_client import ScriptedServer, served
 from tests.unit.domain.in_memory import IMAGES, job
+from tests.unit.runtime.some_tools import some_tools
 
 NOW = datetime(2026, 11, 27, 22, 0, tzinfo=UTC)
 TYPE = "Standard_NC24ads_A100_v4"
@@ -135,9 +132,7 @@ async def test_a_class_that_changes_wakes_the_jobs_that_it_holds_back() -> None:
     ]
     jobs.append({"metadata": {"namespace": "team", "name": "of-default"}, "spec": {}})
     async with served(lambda _: (200, {"items": jobs})) as (client, _):
-        prices = PriceBook("", lambda: NOW)
-        view = WholeCluster(client)
-        tools = Tools(client, EventRecorder(client), Settings(), lambda: NOW, prices, view)
+        tools = some_tools(client, lambda: NOW)
         reconciler = FineTuneJobReconciler(tools, ProgressBook(lambda _key, _seconds: None))
         woken = await reconciler.jobs_of_class({"metadata": {"name": "gpu"}})
     assert [key.name for key in woken] == ["job-0", "job-1", "job-2"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from finetune_operator.runtime.job_board import JobBoard
 from finetune_operator.runtime.resting import Resting
+from tests.unit.domain.in_memory import START
 from tests.unit.runtime.in_memory_api import (
     KEY,
     InMemoryApi,
@@ -58,7 +60,8 @@ async def test_a_job_that_trains_is_looked_at() -> None:
 
 
 def test_what_changes_while_it_is_looked_at_does_not_rest() -> None:
-    resting, live = Resting(), {"metadata": {**KEY._asdict(), "resourceVersion": "7"}}
+    resting = Resting(JobBoard(lambda: START))
+    live = {"metadata": {**KEY._asdict(), "resourceVersion": "7"}}
     resting.looked_at(KEY)
     resting.saw("MODIFIED", live)
     resting.add(KEY, live)

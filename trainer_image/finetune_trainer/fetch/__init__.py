@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from finetune_trainer import authorities, credentials
+from finetune_trainer import authorities
+from finetune_trainer.commands import add_access_arguments, add_workspace_argument
 from finetune_trainer.errors import ConfigurationError, UnavailableError
 from finetune_trainer.fetch import cache, file, oci, pvc
 from finetune_trainer.fetch.place import place
@@ -63,15 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uri", required=True, help="hf:// oci:// s3:// abfs:// pvc:// or file://")
     parser.add_argument("--revision", default="", help="branch, tag or commit (hf only)")
     parser.add_argument("--destination", type=Path, required=True, help="for example inputs/model")
-    parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST")
-    parser.add_argument("--workspace", type=Path, default=Path("/workspace"))
-    parser.add_argument(
-        "--credentials", type=Path, default=credentials.FOLDER, help="a mounted Secret"
-    )
     parser.add_argument("--cache", type=Path, help="a folder of models that jobs share")
-    parser.add_argument(
-        "--authorities", type=Path, default=authorities.FOLDER, help="a mounted ConfigMap"
-    )
+    add_workspace_argument(parser)
+    add_access_arguments(parser)
     parser.add_argument("--claims", type=Path, default=CLAIMS, help="where pvc:// is mounted")
 
 
