@@ -180,9 +180,11 @@ bench-exports: venv ## Compare every export of SmolLM2 with PyTorch on 50 prompt
 .PHONY: test-cluster
 test-cluster: images compiler $(if $(filter dev,$(CLUSTER)),karpenter kueue) ## Run the tests on a real cluster, first those that bear others beside them
 	@# pytest ends with 5 where PYTEST_ARGUMENTS choose none of a kind.
-	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "not exclusive" \
+	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "not exclusive and not apart" \
 		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGUMENTS) || test $$? = 5
-	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m exclusive $(PYTEST_ARGUMENTS) || test $$? = 5
+	@# One process for those that bear no others in the cluster, two for those that do not use it.
+	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "exclusive or apart" \
+		--numprocesses=3 --dist=loadgroup $(PYTEST_ARGUMENTS) || test $$? = 5
 
 .PHONY: chaos
 chaos: export CHAOS_SECONDS ?= 600

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.cluster.simulation.api import Api
+from tests.cluster.simulation.control_plane import ControlPlane, control_plane
 
 from bench.operator import bare, jobs, population, record, reporting, resting, starting
-from bench.operator.control_plane import ControlPlane, control_plane
 from bench.operator.machine import versions
 from bench.operator.page import page
 from bench.operator.process import Operator
@@ -46,7 +46,7 @@ def main() -> int:
         for part in arguments.only:
             # An API server of its own for each: what another has left is not to be measured.
             (Path(folder) / part).mkdir()
-            report |= asyncio.run(_measure(part, arguments, Path(folder) / part, logs))
+            report |= _measure(part, arguments, Path(folder) / part, logs)
             if arguments.json:
                 text = json.dumps(report, indent=1, sort_keys=True) + "\n"
                 arguments.json.write_text(text, encoding="utf-8")
@@ -56,14 +56,17 @@ def main() -> int:
     return missed(report)
 
 
-async def _measure(
-    part: str, arguments: argparse.Namespace, folder: Path, logs: Path
-) -> dict[str, Any]:
+def _measure(part: str, arguments: argparse.Namespace, folder: Path, logs: Path) -> dict[str, Any]:
     measure = {"start": _start, "rest": _rest, "report": _report}[part]
+
+    async def measured() -> dict[str, Any]:
+        async with plane.api() as api:
+            await jobs.prepare(api)
+            return await measure(arguments, plane, api, logs)
+
     print(f"{part} …", file=sys.stderr, flush=True)
-    async with control_plane(folder) as (plane, api):
-        await jobs.prepare(api)
-        return await measure(arguments, plane, api, logs)
+    with control_plane(folder, controllers=False) as plane:
+        return asyncio.run(measured())
 
 
 async def _start(

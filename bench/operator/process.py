@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-
-from bench.operator.control_plane import ROOT, free_ports
+from tests.cluster.simulation.control_plane import ROOT, free_ports
 
 _REQUESTS = re.compile(
     r'^rest_client_requests_total\{code="(\w+|<error>)",.*method="(\w+)"\} (.+)$'

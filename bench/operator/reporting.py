@@ -15,9 +15,9 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.cluster.simulation.api import Api, Object
+from tests.cluster.simulation.control_plane import ISSUER, ControlPlane
 
 from bench.operator.children import JOBS, NAMESPACE
-from bench.operator.control_plane import ISSUER, ControlPlane
 from bench.operator.process import Operator
 
 EVERY_SECONDS = 5.0

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.simulation.api import Api
+from tests.cluster.simulation.control_plane import ControlPlane
 
 from bench.operator import jobs
 from bench.operator.children import JOBS, watched
-from bench.operator.control_plane import ControlPlane
 from bench.operator.process import Operator
 from bench.operator.starting import quiet, started
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.simulation.api import Api
+from tests.cluster.simulation.control_plane import ControlPlane
 
 from bench.operator import jobs, record
 from bench.operator.children import watched
-from bench.operator.control_plane import ControlPlane
 from bench.operator.process import START_SECONDS, Operator
 
 AT_REST_SECONDS = 0.2

@@ -6,7 +6,7 @@ own namespace, which enforces the restricted Pod Security profile; on failure it
 and logs are printed; afterwards the namespace must go away, which it does while the next test runs.
 
 Most tests only wait for pods, so that several processes can run them; those marked `exclusive` do
-not bear others beside them.
+not bear others beside them, except those marked `apart`, which share nothing with anybody.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import pytest
 from filelock import FileLock
 
 from tests.cluster.kube import Kube, KubectlError, restricted
+from tests.cluster.simulation.control_plane import ControlPlane, control_plane
 
 ROOT = Path(__file__).parents[2]
 DEVCLUSTER = ROOT / "dev/cluster/devcluster"
@@ -37,7 +38,8 @@ failed = pytest.StashKey[bool]()
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
-        "exclusive: takes nodes, registry or operator from others; beside it no other test runs",
+        "exclusive: takes nodes, registry or operator from others; beside it run those apart only",
+        "apart: brings a control plane of its own; bears all that leaves it some time to compute",
         "first: runs before all others that are exclusive",
         "last: judges the whole run; runs after all others",
     ):
@@ -49,6 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first"))
 
     items.sort(key=place)
+    for item in items:
+        # What runs one after the other, while several processes test.
+        exclusive = item.get_closest_marker("exclusive")
+        group = "exclusive" if exclusive else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,6 +77,13 @@ def cluster() -> dict[str, Any]:
         pytest.exit(f"no cluster: run `make cluster-up` first ({status.stderr.strip()})", 2)
     found: dict[str, Any] = json.loads(status.stdout)
     return found
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Of this process alone, with controllers; its nodes are simulated."""
+    with control_plane(tmp_path_factory.mktemp("plane"), controllers=True) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 Object = dict[str, Any]
@@ -71,6 +72,8 @@ class Kube:
     """kubectl in one namespace. An empty namespace is for objects of the whole cluster."""
 
     namespace: str
+    kubeconfig: Path | None = None
+    """Of another cluster than the one that we are inside."""
 
     def run(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
         """Standard output of `kubectl ARGUMENTS`; KubectlError when it fails."""
@@ -186,7 +189,8 @@ class Kube:
         return self.run("logs", pod, *which, *more)
 
     def _scope(self) -> list[str]:
-        return ["--namespace", self.namespace] if self.namespace else []
+        where = ["--kubeconfig", str(self.kubeconfig)] if self.kubeconfig else []
+        return where + (["--namespace", self.namespace] if self.namespace else [])
 
     def _watch(
         self, resource: str, selection: str, *, deadline: float

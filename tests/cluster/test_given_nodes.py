@@ -5,47 +5,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.cluster.kube import Kube
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
+from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.gpu_provisioner import GpuProvisioner, provisioning
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.world import JOBS, World, world
-from tests.cluster.stand_in import definition
+from tests.cluster.stand_in import installed, node_claims
 
-pytestmark = [pytest.mark.exclusive, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.apart, pytest.mark.timeout(300)]
 
-CRD = Path(__file__).parents[3] / "shared/kaito/karpenter.sh_nodeclaims.yaml"
 LARGE, SMALL = "Standard_NC24ads_A100_v4", "Standard_NC4as_T4_v3"
 FINALIZER = "finetune.dev/nodes"
 POLL_SECONDS = 0.1
 
 
 @pytest.fixture
-def node_claims(cluster: dict[str, Any]) -> Iterator[None]:
+def served(plane: ControlPlane) -> Iterator[None]:
     """The kind NodeClaim is served meanwhile."""
-    kube, crd = (
-        Kube(""),
-        yaml.safe_load(CRD.read_text())
-        if CRD.exists()
-        else definition("NodeClaim", "karpenter.sh", "v1", "Cluster"),
-    )
-    name = f"crd/{crd['metadata']['name']}"
-    try:
-        kube.run("apply", "--server-side", "-f", "-", stdin=json.dumps(crd))
-        kube.run("wait", "--for=condition=Established", "--timeout=30s", name)
-        kube.run("get", crd["metadata"]["name"])  # it waits while the storage is being made
+    with installed(Kube("", plane.kubeconfig()), node_claims()):
         yield
-    finally:
-        kube.run("delete", "--ignore-not-found", name, timeout=120)
 
 
 class Script:
@@ -65,11 +51,11 @@ class Script:
 
 @contextlib.asynccontextmanager
 async def given(
-    name: str, script: Script, folder: Path
+    name: str, plane: ControlPlane, script: Script, folder: Path
 ) -> AsyncIterator[tuple[World, GpuProvisioner]]:
     """A world whose class gets nodes by NodeClaims, and who gives them."""
     async with (
-        world(name, script, folder, provisioner={"type": "KAITO"}) as the_world,
+        world(name, script, folder, provisioner={"type": "KAITO"}, plane=plane) as the_world,
         provisioning(the_world.api, the_world.namespace, script) as provider,
     ):
         yield the_world, provider
@@ -97,10 +83,10 @@ async def no_claim_is_left(provider: GpuProvisioner, deadline: float) -> None:
 
 
 async def test_nodes_come_for_the_training_and_go_after_it(
-    node_claims: None, tmp_path: Path
+    served: None, plane: ControlPlane, tmp_path: Path
 ) -> None:
     script = Script()
-    async with given("given", script, tmp_path) as (the_world, provider):
+    async with given("given", plane, script, tmp_path) as (the_world, provider):
         provider.without_capacity.add(LARGE)
         await the_world.create("one", compute=compute(the_world))
         await until(lambda: script.trained_on, 90)
@@ -129,10 +115,10 @@ async def test_nodes_come_for_the_training_and_go_after_it(
 
 
 async def test_a_job_that_is_deleted_while_no_operator_runs_gives_its_nodes_back(
-    node_claims: None, tmp_path: Path
+    served: None, plane: ControlPlane, tmp_path: Path
 ) -> None:
     script = Script()
-    async with given("deleted", script, tmp_path) as (the_world, provider):
+    async with given("deleted", plane, script, tmp_path) as (the_world, provider):
         await the_world.create("one", compute=compute(the_world))
         await until(lambda: script.trained_on, 90)
         the_world.operator.kill()
@@ -145,10 +131,10 @@ async def test_a_job_that_is_deleted_while_no_operator_runs_gives_its_nodes_back
 
 
 async def test_a_lost_node_is_replaced_and_training_goes_on(
-    node_claims: None, tmp_path: Path
+    served: None, plane: ControlPlane, tmp_path: Path
 ) -> None:
     script = Script()
-    async with given("lost", script, tmp_path) as (the_world, provider):
+    async with given("lost", plane, script, tmp_path) as (the_world, provider):
         await the_world.create("one", compute=compute(the_world))
         await until(lambda: script.trained_on, 90)
         (claim,) = await provider.claims()

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import OPERATOR_NAMESPACE, helm, install
-from tests.cluster.kube import Kube, condition
+from tests.cluster.kube import Kube, Object, condition, is_true
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.first]
+
+SELECTOR = "app.kubernetes.io/name=finetune-operator"
 
 
 def waiting_job(name: str) -> dict[str, object]:
@@ -81,3 +83,30 @@ def test_the_operator_runs_under_the_restricted_profile(operator: Kube) -> None:
         capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
     assert "violate" not in answer.stderr
+
+
+def two_are_ready(pods: list[Object]) -> bool:
+    return len(pods) == 2 and all(is_true(pod, "Ready") for pod in pods)
+
+
+def test_the_chart_rolls_two_replicas_over(operator: Kube, kube: Kube, images: Path) -> None:
+    """With the rights, the addresses and the probes that the chart gives them."""
+    two = ("--set", "replicas=2")
+    install(images, *two)
+    try:
+        kube.apply(waiting_job("before"))
+        seen(kube, "before")
+        before = operator.get("lease", "finetune-operator")["spec"]
+        install(images, *two, "--set", "logLevel=DEBUG")
+        kube.apply(waiting_job("after"))
+        seen(kube, "after")
+        pods = operator.wait_for_list("pods", SELECTOR, two_are_ready, deadline=60)
+        names = {pod["metadata"]["name"] for pod in pods} - {before["holderIdentity"]}
+        operator.wait_for(
+            "lease",
+            "finetune-operator",
+            lambda lease: lease["spec"].get("holderIdentity") in names,
+            deadline=30,
+        )
+    finally:
+        install(images)

@@ -4,10 +4,8 @@ a test speaks for it by writing the status that it would write."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,12 +19,10 @@ from tests.cluster.kube import Kube, KubectlError, Object, condition, is_true
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Api
 from tests.cluster.simulation.stand import stand
-from tests.cluster.stand_in import definition
+from tests.cluster.stand_in import BESIDE, definition, installed
 from tests.unit.publishing.builders import ADAPTER, job
 
 pytestmark = pytest.mark.exclusive
-
-CRDS = Path(__file__).parents[3] / "shared/kaito"
 
 JOB = job(
     {
@@ -40,24 +36,9 @@ JOB = job(
 )
 
 
-@contextlib.contextmanager
-def installed(*crds: Object) -> Iterator[None]:
-    """KAITO's CRDs are there, as its chart installs them; gone again afterwards."""
-    kube = Kube("")
-    names = [f"crd/{crd['metadata']['name']}" for crd in crds]
-    items = {"apiVersion": "v1", "kind": "List", "items": crds}
-    try:
-        # Server-side: the schemas are longer than the annotation of a client-side apply may be.
-        kube.run("apply", "--server-side", "-f", "-", stdin=json.dumps(items))
-        kube.run("wait", "--for=condition=Established", "--timeout=30s", *names)
-        yield
-    finally:
-        kube.run("delete", "--ignore-not-found", *names, timeout=120)
-
-
 def its_own() -> list[Object]:
     """KAITO's own CRDs; none where they are not beside the repository."""
-    return [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("kaito.sh_*.yaml"))]
+    return [yaml.safe_load(path.read_text()) for path in sorted(BESIDE.glob("kaito.sh_*.yaml"))]
 
 
 @pytest.fixture
@@ -66,7 +47,7 @@ def kaito() -> Iterator[None]:
     crds = its_own()
     if not crds:
         pytest.skip("KAITO's CRDs are not beside the repository, in ../shared/kaito")
-    with installed(*crds):
+    with installed(Kube(""), *crds):
         yield
 
 
@@ -159,7 +140,7 @@ async def test_a_job_waits_for_kaito_and_then_is_published_through_it(kube: Kube
         )
         assert condition(waits, "Published")["reason"] == "KAITOMissing"
         with installed(
-            *(its_own() or [definition("Workspace", "kaito.sh", "v1beta1", "Namespaced")])
+            Kube(""), *(its_own() or [definition("Workspace", "kaito.sh", "v1beta1", "Namespaced")])
         ):
             await asyncio.to_thread(publish_through_kaito, kube)
             kube.delete("finetunejobs.finetune.dev", "phi3", wait=60)

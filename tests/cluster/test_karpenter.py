@@ -16,13 +16,14 @@ from tests.cluster.conftest import DEVCLUSTER
 from tests.cluster.kube import Kube, condition
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
+from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.karpenter import NODE_CLASS, Karpenter, Machine, karpenter
 from tests.cluster.simulation.node import SimulatedNode
 from tests.cluster.simulation.world import World, world
 from tests.cluster.test_given_nodes import FINALIZER, Script
 
 pytestmark = [
-    pytest.mark.exclusive,
+    pytest.mark.apart,
     pytest.mark.timeout(400),
     pytest.mark.usefixtures("_collected"),
 ]
@@ -46,12 +47,12 @@ POLL_SECONDS = 0.2
 
 
 @pytest.fixture(scope="module")
-def program(cluster: dict[str, Any]) -> Iterator[Path]:
+def program(plane: ControlPlane) -> Iterator[Path]:
     """Karpenter's, of the version in dev/cluster/karpenter/go.mod; its CRDs are served, too."""
     command = [str(DEVCLUSTER), "build", "karpenter"]
     built = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert built.returncode == 0, built.stderr
-    folder, kube = Path(built.stdout.strip()), Kube("")
+    folder, kube = Path(built.stdout.strip()), Kube("", plane.kubeconfig())
     try:
         kube.run("apply", "--server-side", "--filename", str(folder / "crds"))
         kube.run("wait", "--for=condition=Established", "--timeout=60s", *_crds(folder))
@@ -68,7 +69,13 @@ def _crds(folder: Path) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def cloud(
-    name: str, program: Path, script: Script, folder: Path, *, own: bool = False
+    name: str,
+    plane: ControlPlane,
+    program: Path,
+    script: Script,
+    folder: Path,
+    *,
+    own: bool = False,
 ) -> AsyncIterator[tuple[World, Karpenter]]:
     """A world whose class uses the NodePool `name`, or makes one for each job.
 
@@ -76,7 +83,9 @@ async def cloud(
     """
     settings: Object = {"ownNodePools": {"nodeClassRef": NODE_CLASS}}
     provisioner = {"type": "Karpenter", "karpenter": settings if own else {"nodePools": [name]}}
-    async with world(name, script, folder, nodes=0, provisioner=provisioner) as the_world:
+    async with world(
+        name, script, folder, nodes=0, provisioner=provisioner, plane=plane
+    ) as the_world:
         space, label = the_world.namespace, {"finetune.dev/namespace": the_world.namespace}
         node = SimulatedNode(
             the_world.api, space, space, script, trainer.PREEMPTED, labels=label
@@ -84,7 +93,13 @@ async def cloud(
         await node.start()
         try:
             made = karpenter(
-                program, the_world.api, space, script, machines=MACHINES, folder=folder
+                program,
+                plane.kubeconfig(),
+                the_world.api,
+                space,
+                script,
+                machines=MACHINES,
+                folder=folder,
             )
             async with made as the_karpenter:
                 if not own:
@@ -134,10 +149,10 @@ async def succeeded(the_world: World, deadline: float) -> Object:
 
 
 async def test_gpu_nodes_come_with_the_pods_and_go_after_them(
-    program: Path, tmp_path: Path
+    plane: ControlPlane, program: Path, tmp_path: Path
 ) -> None:
     script = Script()
-    async with cloud("gpu", program, script, tmp_path) as (the_world, the_karpenter):
+    async with cloud("gpu", plane, program, script, tmp_path) as (the_world, the_karpenter):
         await the_world.create("one", compute=compute(the_world, nodes=2))
         await trained_on(script, 2, 90)
         assert the_karpenter.made == [(LARGE, "on-demand")] * 2, "the first named, not the cheapest"
@@ -171,9 +186,11 @@ async def test_gpu_nodes_come_with_the_pods_and_go_after_them(
         assert len(the_karpenter.made) == 2
 
 
-async def test_spot_of_every_type_before_any_on_demand(program: Path, tmp_path: Path) -> None:
+async def test_spot_of_every_type_before_any_on_demand(
+    plane: ControlPlane, program: Path, tmp_path: Path
+) -> None:
     script = Script()
-    async with cloud("spot", program, script, tmp_path) as (the_world, the_karpenter):
+    async with cloud("spot", plane, program, script, tmp_path) as (the_world, the_karpenter):
         the_karpenter.sell_out((LARGE, "spot"))
         spot = compute(the_world, capacityType="SpotPreferred")
         await the_world.create("one", compute=spot)
@@ -183,9 +200,11 @@ async def test_spot_of_every_type_before_any_on_demand(program: Path, tmp_path: 
         await succeeded(the_world, 90)
 
 
-async def test_what_is_sold_out_is_told_and_waited_for(program: Path, tmp_path: Path) -> None:
+async def test_what_is_sold_out_is_told_and_waited_for(
+    plane: ControlPlane, program: Path, tmp_path: Path
+) -> None:
     script = Script()
-    async with cloud("sold-out", program, script, tmp_path) as (the_world, the_karpenter):
+    async with cloud("sold-out", plane, program, script, tmp_path) as (the_world, the_karpenter):
         the_karpenter.sell_out((LARGE, "on-demand"), (SMALL, "on-demand"))
         await the_world.create("one", compute=compute(the_world))
 
@@ -207,9 +226,11 @@ async def test_what_is_sold_out_is_told_and_waited_for(program: Path, tmp_path: 
         assert status["attempts"]["current"] == 1
 
 
-async def test_a_machine_that_is_taken_back_is_replaced(program: Path, tmp_path: Path) -> None:
+async def test_a_machine_that_is_taken_back_is_replaced(
+    plane: ControlPlane, program: Path, tmp_path: Path
+) -> None:
     script = Script()
-    async with cloud("lost", program, script, tmp_path) as (the_world, the_karpenter):
+    async with cloud("lost", plane, program, script, tmp_path) as (the_world, the_karpenter):
         await the_world.create("one", compute=compute(the_world, capacityType="Spot"))
         await trained_on(script, 1, 90)
         [lost] = script.trained_on
@@ -222,9 +243,14 @@ async def test_a_machine_that_is_taken_back_is_replaced(program: Path, tmp_path:
         await no_node_is_left(the_karpenter, 90)
 
 
-async def test_a_pool_of_its_own_comes_and_goes_with_the_job(program: Path, tmp_path: Path) -> None:
+async def test_a_pool_of_its_own_comes_and_goes_with_the_job(
+    plane: ControlPlane, program: Path, tmp_path: Path
+) -> None:
     script = Script()
-    async with cloud("own", program, script, tmp_path, own=True) as (the_world, the_karpenter):
+    async with cloud("own", plane, program, script, tmp_path, own=True) as (
+        the_world,
+        the_karpenter,
+    ):
         assert await the_karpenter.pools() == []
         await the_world.create("one", compute=compute(the_world))
         await trained_on(script, 1, 90)
@@ -239,9 +265,11 @@ async def test_a_pool_of_its_own_comes_and_goes_with_the_job(program: Path, tmp_
         await the_world.until(lambda jobs: "finalizers" not in jobs["one"]["metadata"], deadline=60)
 
 
-async def test_what_no_pool_can_give_is_named(program: Path, tmp_path: Path) -> None:
+async def test_what_no_pool_can_give_is_named(
+    plane: ControlPlane, program: Path, tmp_path: Path
+) -> None:
     script, absent = Script(), "Standard_ND96isr_H100_v5"
-    async with cloud("absent", program, script, tmp_path) as (the_world, the_karpenter):
+    async with cloud("absent", plane, program, script, tmp_path) as (the_world, the_karpenter):
         await the_world.create("one", compute=compute(the_world, instanceTypes=[absent]))
 
         def told(jobs: dict[str, Object]) -> bool:

@@ -13,18 +13,18 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cluster.kube import counted
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
+from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.proxy import Moment, Write
 from tests.cluster.simulation.world import World, world
 
-pytestmark = pytest.mark.exclusive
+pytestmark = pytest.mark.apart
 
 ATTEMPTS = 3
 JOBS = 5
@@ -59,8 +59,8 @@ def script(pod: Object) -> dict[str, End] | None:
     return trainer.well(pod)
 
 
-async def test_killed_before_and_after_each_write(cluster: dict[str, Any], tmp_path: Path) -> None:
-    async with world("killed", script, tmp_path) as the_world:
+async def test_killed_before_and_after_each_write(plane: ControlPlane, tmp_path: Path) -> None:
+    async with world("killed", script, tmp_path, plane=plane) as the_world:
         executioner = Executioner(the_world)
         names = {f"job-{number}" for number in range(JOBS)}
         async with asyncio.TaskGroup() as group:

@@ -17,10 +17,11 @@ import pytest
 
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
+from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.world import World, world
 
-pytestmark = pytest.mark.exclusive
+pytestmark = pytest.mark.apart
 
 AUDIENCE = "finetune-operator"
 
@@ -47,13 +48,15 @@ def port() -> int:
 
 
 async def test_progress_is_shown_at_most_every_ten_seconds(
-    cluster: dict[str, Any], tmp_path: Path, port: int
+    plane: ControlPlane, tmp_path: Path, port: int
 ) -> None:
     settings = {
         "FINETUNE_PROGRESS_PORT": str(port),
         "FINETUNE_PROGRESS_URL": f"http://127.0.0.1:{port}",
     }
-    async with world("progress", trains_for_ever, tmp_path, settings=settings) as the_world:
+    async with world(
+        "progress", trains_for_ever, tmp_path, settings=settings, plane=plane
+    ) as the_world:
         await the_world.create("job-0")
         await the_world.until(all_are("Training", 1), deadline=60)
         [pod] = [

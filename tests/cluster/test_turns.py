@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
+from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.world import World, world
 
-pytestmark = pytest.mark.exclusive
+pytestmark = pytest.mark.apart
 
 TRAINING_SECONDS = 3.0
 TWO_NODES = {
@@ -57,11 +57,9 @@ class TrainsForAWhile:
         return None
 
 
-async def test_two_jobs_of_two_nodes_with_room_for_one(
-    cluster: dict[str, Any], tmp_path: Path
-) -> None:
+async def test_two_jobs_of_two_nodes_with_room_for_one(plane: ControlPlane, tmp_path: Path) -> None:
     script = TrainsForAWhile()
-    async with world("room", script, tmp_path, nodes=2) as the_world:
+    async with world("room", script, tmp_path, nodes=2, plane=plane) as the_world:
         for name in ("one", "two"):
             await the_world.create(name, compute=compute(the_world))
         jobs = await the_world.until(

@@ -18,25 +18,21 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.cluster.conftest import install
-from tests.cluster.kube import Kube, is_true
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
+from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.node import End
 from tests.cluster.simulation.operator_process import OperatorProcess
 from tests.cluster.simulation.proxy import Proxy, Write
 from tests.cluster.simulation.world import World, world
-from tests.cluster.test_helm import seen, waiting_job
 from tests.cluster.test_operator_writes import post, token_of
 
-pytestmark = pytest.mark.exclusive
+pytestmark = pytest.mark.apart
 
-SELECTOR = "app.kubernetes.io/name=finetune-operator"
 KILLED_WITHIN = 20.0
 """Seconds from a leader's sudden death to the first work of its successor."""
 ENDED_WITHIN = 5.0
@@ -140,7 +136,7 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def pair(name: str, directory: Path) -> AsyncIterator[Pair]:
+async def pair(name: str, plane: ControlPlane, directory: Path) -> AsyncIterator[Pair]:
     """Two replicas at rest, of which the first leads."""
     namespace = f"{name}-{os.getpid()}"
     ports = [free_port() for _ in range(4)]
@@ -157,7 +153,9 @@ async def pair(name: str, directory: Path) -> AsyncIterator[Pair]:
 
     async with AsyncExitStack() as stack:
         first = settings("first", ports[0], ports[1])
-        the_world = await stack.enter_async_context(world(name, script, directory, settings=first))
+        the_world = await stack.enter_async_context(
+            world(name, script, directory, settings=first, plane=plane)
+        )
         assert the_world.namespace == namespace
         leader = Replica("first", the_world.operator, the_world.proxy, ports[0], ports[1])
         proxy, config = await stack.enter_async_context(Proxy(the_world.api).serving())
@@ -176,8 +174,8 @@ async def pair(name: str, directory: Path) -> AsyncIterator[Pair]:
         found.made_once()
 
 
-async def test_one_works_and_either_takes_progress(cluster: dict[str, Any], tmp_path: Path) -> None:
-    async with pair("both", tmp_path) as both:
+async def test_one_works_and_either_takes_progress(plane: ControlPlane, tmp_path: Path) -> None:
+    async with pair("both", plane, tmp_path) as both:
         await both.world.create("short")
         await both.world.create("long")
         await both.are("Succeeded", "short")
@@ -195,9 +193,9 @@ async def test_one_works_and_either_takes_progress(cluster: dict[str, Any], tmp_
 
 
 async def test_the_other_takes_over_from_one_that_is_killed(
-    cluster: dict[str, Any], tmp_path: Path
+    plane: ControlPlane, tmp_path: Path
 ) -> None:
-    async with pair("killed-leader", tmp_path) as both:
+    async with pair("killed-leader", plane, tmp_path) as both:
         await both.world.create("long-0")
         await both.are("Training", "long-0")
         assert both.standby.writes() == []
@@ -215,10 +213,8 @@ async def test_the_other_takes_over_from_one_that_is_killed(
         assert both.leader.proxy.writes[before:] == []
 
 
-async def test_an_upgrade_hands_over_within_seconds(
-    cluster: dict[str, Any], tmp_path: Path
-) -> None:
-    async with pair("upgrade", tmp_path) as both:
+async def test_an_upgrade_hands_over_within_seconds(plane: ControlPlane, tmp_path: Path) -> None:
+    async with pair("upgrade", plane, tmp_path) as both:
         await both.world.create("long-0")
         await both.are("Training", "long-0")
         turns = [(both.leader, both.standby), (both.standby, both.leader)]
@@ -237,9 +233,9 @@ async def test_an_upgrade_hands_over_within_seconds(
 
 
 async def test_one_that_was_frozen_does_nothing_any_more(
-    cluster: dict[str, Any], tmp_path: Path
+    plane: ControlPlane, tmp_path: Path
 ) -> None:
-    async with pair("frozen", tmp_path) as both:
+    async with pair("frozen", plane, tmp_path) as both:
         await both.works_after(time.monotonic(), "short-0")  # which is far from its end
         os.kill(both.leader.process.pid, signal.SIGSTOP)
         await both.is_led_by(both.standby)
@@ -253,30 +249,3 @@ async def test_one_that_was_frozen_does_nothing_any_more(
 
 def pod_of(pod: Object, job: str) -> bool:
     return trainer.attempt_of(pod)[:2] == (job, "train")
-
-
-def two_are_ready(pods: list[Object]) -> bool:
-    return len(pods) == 2 and all(is_true(pod, "Ready") for pod in pods)
-
-
-def test_the_chart_rolls_two_replicas_over(operator: Kube, kube: Kube, images: Path) -> None:
-    """With the rights, the addresses and the probes that the chart gives them."""
-    two = ("--set", "replicas=2")
-    install(images, *two)
-    try:
-        kube.apply(waiting_job("before"))
-        seen(kube, "before")
-        before = operator.get("lease", "finetune-operator")["spec"]
-        install(images, *two, "--set", "logLevel=DEBUG")
-        kube.apply(waiting_job("after"))
-        seen(kube, "after")
-        pods = operator.wait_for_list("pods", SELECTOR, two_are_ready, deadline=60)
-        names = {pod["metadata"]["name"] for pod in pods} - {before["holderIdentity"]}
-        operator.wait_for(
-            "lease",
-            "finetune-operator",
-            lambda lease: lease["spec"].get("holderIdentity") in names,
-            deadline=30,
-        )
-    finally:
-        install(images)

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
+import aiohttp
+
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import MERGE, Api, Object
 from tests.cluster.simulation.node import Script, SimulatedNode
@@ -34,15 +36,21 @@ class GpuProvisioner:
 
     async def run(self) -> None:
         while True:
-            claims = {each["metadata"]["name"]: each for each in await self.claims()}
-            for name in self.nodes.keys() - claims.keys():
-                await self.nodes.pop(name).stop()
-            for name, claim in claims.items():
-                if name not in self.nodes:
-                    await self._fulfil(claim)
+            # A request may fail on a busy machine, and all while the API server is away.
+            with contextlib.suppress(AssertionError, TimeoutError, aiohttp.ClientError, ValueError):
+                await self._look()
             for node in self.nodes.values():
                 node.check()
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _look(self) -> None:
+        claims = {each["metadata"]["name"]: each for each in await self.claims()}
+        for name in self.nodes.keys() - claims.keys():
+            await self.nodes[name].stop()
+            del self.nodes[name]
+        for name, claim in claims.items():
+            if name not in self.nodes:
+                await self._fulfil(claim)
 
     async def _fulfil(self, claim: Object) -> None:
         name = claim["metadata"]["name"]
@@ -54,9 +62,9 @@ class GpuProvisioner:
         node = SimulatedNode(
             self.api, name, self.group, self.script, trainer.PREEMPTED, labels=labels
         )
+        await node.start()
         self.nodes[name] = node
         self.given.append(instance_type)
-        await node.start()
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ready = {
             "type": "Ready",

@@ -187,6 +187,7 @@ def _is_ready(found: Mapping[str, Any]) -> bool:
 @contextlib.asynccontextmanager
 async def karpenter(
     program: Path,
+    kubeconfig: Path,
     api: Api,
     group: str,
     script: Script,
@@ -198,6 +199,7 @@ async def karpenter(
 
     Args:
         program: of dev/cluster/karpenter; its CRDs are served.
+        kubeconfig: of the API server that it is to serve.
         group: namespace of the pods that its nodes take.
         machines: what its cloud offers.
         folder: gets its files and its log.
@@ -212,6 +214,7 @@ async def karpenter(
     await api.apply(f"{NODE_CLASSES}/{NODE_CLASS['name']}", node_class)
     environment = {
         **os.environ,
+        "KUBECONFIG": str(kubeconfig),
         "DISABLE_LEADER_ELECTION": "true",
         "METRICS_PORT": "0",
         "HEALTH_PROBE_PORT": "0",

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from tests.cluster.kube import restricted
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import APPLY, MERGE, Api, Object
+from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.node import Script, SimulatedNode
 from tests.cluster.simulation.operator_process import OperatorProcess
 from tests.cluster.simulation.proxy import Proxy
@@ -129,10 +130,12 @@ async def world(
     settings: Mapping[str, str] = MappingProxyType({}),
     provisioner: Mapping[str, object] = MappingProxyType({}),
     its_class: Mapping[str, object] = MappingProxyType({}),
+    plane: ControlPlane | None = None,
 ) -> AsyncIterator[World]:
-    """A world whose pods do what `script` says; an installed operator sleeps meanwhile.
+    """A world whose pods do what `script` says.
 
     Args:
+        plane: where it is; None: in the cluster, whose installed operator sleeps meanwhile.
         directory: gets the kubeconfig and the operator's log.
         settings: environment variables of the operator.
         provisioner: of the class.
@@ -140,7 +143,7 @@ async def world(
     """
     identity = f"{name}-{os.getpid()}"
     async with (
-        Api() as api,
+        plane.api() if plane else Api() as api,
         installed_operator_asleep(api),
         Proxy(api).serving() as (
             proxy,

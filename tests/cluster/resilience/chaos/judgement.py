@@ -14,8 +14,9 @@ EARNED = {
     "paused": ("Succeeded", "Succeeded"),
     "diverges": ("Failed", "Diverged"),
     "bad-data": ("Failed", "DataError"),
+    "given": ("Succeeded", "Succeeded"),
 }
-"""Condition and reason with which a job of that name ends; `deleted` ends in nothing."""
+"""Condition and reason with which a job of that name ends; of one that is deleted nothing is left."""
 EVENTS_OF_AN_ATTEMPT = 12
 """That may be written about a job for each of its attempts, and once for all else."""
 

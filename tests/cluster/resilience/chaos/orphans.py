@@ -59,16 +59,18 @@ def orphans(found: Mapping[str, list[Object]], served: str) -> Iterator[str]:
             metadata = each["metadata"]
             owners = metadata.get("ownerReferences", [])
             what = f"{plural}/{metadata['name']}"
+            over = each.get("status", {}).get("phase") in ("Succeeded", "Failed")
             if "deletionTimestamp" in metadata:
                 yield f"{what} is being deleted since {metadata['deletionTimestamp']}"
             if plural == VOLUMES and each["spec"]["claimRef"]["uid"] in living:
                 continue
+            if plural in OWNERLESS and metadata.get("finalizers") and over:
+                yield f"{what} is over and holds {metadata['finalizers']}"
             if plural in (*OWNERLESS, "inferencerevisions"):
                 continue
             if not any(owner["uid"] in living for owner in owners):
                 yield f"{what} has no living owner: {owners}"
             role = metadata.get("labels", {}).get("finetune.dev/role")
-            over = each.get("status", {}).get("phase") in ("Succeeded", "Failed")
             if plural == "pods" and role != served and not over:
                 yield f"{what} is {each['status'].get('phase')}"
 

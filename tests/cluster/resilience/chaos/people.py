@@ -18,6 +18,7 @@ from finetune_trainer.oci.layout import pack
 from finetune_trainer.oci.reference import ImageReference
 from finetune_trainer.oci.registry import Registry
 from tests.cluster.kube import Object, merge
+from tests.cluster.resilience.chaos import given_nodes
 from tests.cluster.resilience.chaos.pod_logs import PodLogs
 from tests.cluster.resilience.jobs import INTERVAL, Sources, finetune_job, text
 from tests.cluster.simulation.api import MERGE, Api
@@ -78,9 +79,14 @@ def push_bad(registry: str, folder: Path) -> Bad:
 PUBLISHED: Object = {"publish": {"type": "Workspace", "workspace": {"name": WORKSPACE}}}
 
 
+def given(number: int) -> tuple[str, str]:
+    """Jobs of a cast that nodes come for: one that ends well, one that is deleted meanwhile."""
+    return f"given-{number}", f"deleted-given-{number}"
+
+
 @dataclass(frozen=True)
 class People:
-    """Apply jobs, suspend and resume one of them, delete another."""
+    """Apply jobs, suspend and resume one of them, delete two others."""
 
     api: Api
     namespace: str
@@ -95,6 +101,8 @@ class People:
         yield self._job(f"deleted-{number}")
         yield self._job(f"diverges-{number}", {"model": {"storageUri": self.bad.model}})
         yield self._job(f"bad-data-{number}", {"dataset": {"train": [self._broken()]}})
+        for name in given(number):
+            yield given_nodes.manifest(self.namespace, name)
 
     def _broken(self) -> Object:
         return {"storageUri": self.bad.data}
@@ -109,7 +117,12 @@ class People:
         for manifest in self.manifests(number):
             path = self._path(manifest["metadata"]["name"])
             await insist(partial(self.api.apply, path, manifest))
-        await asyncio.gather(self._pause(f"paused-{number}"), self._delete(f"deleted-{number}"))
+        _, on_given_nodes = given(number)
+        await asyncio.gather(
+            self._pause(f"paused-{number}"),
+            self._delete(f"deleted-{number}"),
+            self._delete_while_it_holds_nodes(on_given_nodes),
+        )
 
     async def _pause(self, name: str) -> None:
         await self._trained(name)
@@ -124,6 +137,15 @@ class People:
 
     async def _delete(self, name: str) -> None:
         await self._trained(name)
+        await insist(lambda: self.api.ask("DELETE", self._path(name), absent=True))
+
+    async def _delete_while_it_holds_nodes(self, name: str) -> None:
+        """Or, where nobody saw it train, when it is over: it may hold its nodes even then."""
+        while True:
+            found = await insist(lambda: self.api.ask("GET", self._path(name)))
+            if found.get("status", {}).get("phase") in ("Training", "Publishing", "Succeeded"):
+                break
+            await asyncio.sleep(POLL_SECONDS)
         await insist(lambda: self.api.ask("DELETE", self._path(name), absent=True))
 
     async def _trained(self, name: str) -> None:

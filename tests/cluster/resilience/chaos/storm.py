@@ -76,7 +76,8 @@ class Storm:
 def _trains(pod: Object) -> bool:
     statuses = pod.get("status", {}).get("containerStatuses", [])
     train = pod["metadata"]["labels"].get("finetune.dev/role") == "train"
-    return train and any("running" in each["state"] for each in statuses)
+    played = "simulated" in pod["spec"].get("nodeSelector", {})
+    return train and not played and any("running" in each["state"] for each in statuses)
 
 
 def _name(pod: Object) -> str:

@@ -23,11 +23,11 @@ import pytest
 
 from tests.cluster.kube import Kube, counted
 from tests.cluster.resilience.audit import AuditLog
-from tests.cluster.resilience.chaos import judgement
+from tests.cluster.resilience.chaos import given_nodes, judgement
 from tests.cluster.resilience.chaos.chronicle import Chronicle
 from tests.cluster.resilience.chaos.judgement import made_twice
 from tests.cluster.resilience.chaos.orphans import objects, orphans, unused_revisions
-from tests.cluster.resilience.chaos.people import WORKSPACE, People, push_bad
+from tests.cluster.resilience.chaos.people import WORKSPACE, People, given, push_bad
 from tests.cluster.resilience.chaos.pod_logs import PodLogs
 from tests.cluster.resilience.chaos.replica import Replica, replica
 from tests.cluster.resilience.chaos.schedule import REPLICAS, schedule
@@ -35,7 +35,7 @@ from tests.cluster.resilience.chaos.storm import Storm
 from tests.cluster.resilience.jobs import INTERVAL, Sources
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Api, Object
-from tests.cluster.simulation.node import SimulatedNode
+from tests.cluster.simulation.node import Script, SimulatedNode
 from tests.cluster.simulation.world import installed_operator_asleep
 
 pytestmark = pytest.mark.exclusive
@@ -44,6 +44,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = int(os.environ.get("CHAOS_SECONDS", "90"))
 CAST_SECONDS = 60
 """Between two casts of jobs."""
+CASTS = math.ceil(SECONDS / CAST_SECONDS)
 OVER_WITHIN = 300.0
 """Seconds after the last fault in which every job has to end."""
 TIDY_WITHIN = 60.0
@@ -68,7 +69,11 @@ async def scene(kube: Kube, cluster: dict[str, Any], folder: Path) -> AsyncItera
         stack.callback(logs.close)
         api = await stack.enter_async_context(Api())
         await stack.enter_async_context(installed_operator_asleep(api))
-        await stack.enter_async_context(serving(api, kube.namespace))
+        script = given_nodes.TrainsForAWhile()
+        await stack.enter_async_context(serving(api, kube.namespace, script))
+        names = [name for number in range(CASTS) for name in given(number)]
+        giving = given_nodes.giving(api, kube.namespace, script, names)
+        await stack.enter_async_context(giving)
         replicas = {}
         for name in REPLICAS:
             (folder / name).mkdir()
@@ -95,9 +100,9 @@ async def scene(kube: Kube, cluster: dict[str, Any], folder: Path) -> AsyncItera
 
 
 @asynccontextmanager
-async def serving(api: Api, namespace: str) -> AsyncIterator[None]:
+async def serving(api: Api, namespace: str, script: Script) -> AsyncIterator[None]:
     """A workspace to publish to; its server is played, for it is not what is tested here."""
-    node = SimulatedNode(api, namespace, namespace, lambda pod: None, trainer.PREEMPTED)
+    node = SimulatedNode(api, namespace, namespace, script, trainer.PREEMPTED)
     await node.start()
     try:
         path = f"/apis/finetune.dev/v1beta1/namespaces/{namespace}/inferenceworkspaces/{WORKSPACE}"
@@ -134,20 +139,19 @@ async def test_every_job_ends_as_it_has_earned(
     print(f"\nCHAOS_SEED={SEED} CHAOS_SECONDS={SECONDS}", *faults, sep="\n")
     bad = push_bad(cluster["registry"], tmp_path)
     audit = AuditLog(Path(cluster["auditLog"]))
-    casts = math.ceil(SECONDS / CAST_SECONDS)
     async with scene(kube, cluster, tmp_path) as the_scene:
         people = People(the_scene.api, kube.namespace, sources, bad, the_scene.logs)
         storm = Storm(the_scene.replicas, the_scene.chronicle)
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             raging = group.create_task(storm.rage(faults, SECONDS))
-            living = [group.create_task(enters(people, number)) for number in range(casts)]
+            living = [group.create_task(enters(people, number)) for number in range(CASTS)]
             await raging
             calm = time.monotonic()
             try:
                 async with asyncio.timeout(OVER_WITHIN):
                     await asyncio.gather(*living)
-                    await over(the_scene, casts)
+                    await over(the_scene)
             except TimeoutError:
                 raise AssertionError(f"not over {OVER_WITHIN} s later: {tell(the_scene)}") from None
         over_after = time.monotonic() - calm
@@ -166,9 +170,9 @@ async def enters(people: People, number: int) -> None:
     await people.live(number)
 
 
-async def over(the_scene: Scene, casts: int) -> None:
+async def over(the_scene: Scene) -> None:
     while True:
-        if judgement.all_are_over(the_scene.chronicle.jobs.values(), casts):
+        if judgement.all_are_over(the_scene.chronicle.jobs.values(), CASTS):
             return
         await asyncio.sleep(POLL_SECONDS)
 
@@ -181,6 +185,7 @@ async def tidy(the_scene: Scene) -> list[str]:
         with contextlib.suppress(AssertionError, TimeoutError, aiohttp.ClientError):
             found = await objects(the_scene.api, the_scene.namespace)
             left = [*orphans(found, "serve"), *sorted(unused_revisions(found))]
+            left += await given_nodes.held(the_scene.api, the_scene.namespace)
             left += [
                 f"{plural}/{each['metadata']['name']}"
                 for plural, items in found.items()

@@ -1,7 +1,10 @@
-"""etcd and kube-apiserver alone, as processes of this machine: nothing else takes their time.
+"""A control plane as processes of this machine: an API server and etcd, and controllers and a
+scheduler where they are wanted. Nothing here runs a pod.
 
-The programs are the development cluster's. Nothing here schedules or runs a pod.
+Several may be beside each other. The programs are the development cluster's.
 """
+
+from __future__ import annotations
 
 import asyncio
 import csv
@@ -11,22 +14,23 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
 from tests.cluster.simulation.api import APPLY, Api
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CRDS = sorted((ROOT / "crds").glob("*.yaml"))
-ISSUER = "https://bench.invalid"
+ISSUER = "https://control-plane.invalid"
 READY_SECONDS = 90.0
 POLL_SECONDS = 0.1
-TOKENS = {"admin": "bench-admin", "operator": "bench-operator", "recorded": "bench-recorded"}
+TOKENS = {"admin": "token-of-admin", "operator": "token-of-operator", "recorded": "token-recorded"}
 """By user; `recorded` is the operator while the API server writes down what it is asked."""
 
 
@@ -52,24 +56,28 @@ class ControlPlane:
         """Of the tokens of pods."""
         return self.folder / "accounts.key"
 
-    def kubeconfig(self, user: str) -> Path:
+    def kubeconfig(self, user: str = "admin") -> Path:
         """A file with the credentials of that user."""
         path = self.folder / f"{user}.kubeconfig"
         cluster = {"server": self.url, "certificate-authority": str(self.authority)}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "bench", "cluster": cluster}],
+            "clusters": [{"name": "own", "cluster": cluster}],
             "users": [{"name": user, "user": {"token": TOKENS[user]}}],
-            "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": user}}],
-            "current-context": "bench",
+            "contexts": [{"name": "own", "context": {"cluster": "own", "user": user}}],
+            "current-context": "own",
         }
         path.write_text(json.dumps(config))
         return path
 
+    def api(self) -> Api:
+        """A client of its administrator."""
+        return Api(_Administrator(self))
+
 
 class _Administrator:
-    """Who makes what is measured."""
+    """Who makes what is measured and tested."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.url = plane.url
@@ -82,22 +90,31 @@ class _Administrator:
         return f"Bearer {TOKENS['admin']}"
 
 
-@asynccontextmanager
-async def control_plane(folder: Path) -> AsyncIterator[tuple[ControlPlane, Api]]:
-    """A new one, with this system's kinds, and a client of its administrator."""
-    program = _program()
+@contextmanager
+def control_plane(folder: Path, *, controllers: bool) -> Iterator[ControlPlane]:
+    """A new one, with this system's kinds.
+
+    Args:
+        controllers: whether pods are made of Jobs, and given to nodes.
+    """
+    program = str(_program())
     etcd, peers, api = free_ports(3)
     made = ControlPlane(folder, f"https://127.0.0.1:{api}")
     _write_files(made)
-    with (
-        _process([str(program), *_etcd(folder, etcd, peers)], folder / "etcd.log"),
-        _process([str(program), *_apiserver(made, etcd, api)], folder / "apiserver.log"),
-    ):
-        await _served(made)
-        async with Api(_Administrator(made)) as administrator:
-            await _answers(administrator, "/readyz")
-            await _install(administrator)
-            yield made, administrator
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder / "etcd", ignore_errors=True)
+
+        def run(arguments: list[str]) -> None:
+            log = folder / f"{arguments[0]}.log"
+            stack.enter_context(_process([program, *arguments], log))
+
+        run(_etcd(folder, etcd, peers))
+        run(_apiserver(made, etcd, api, accounts=controllers))
+        asyncio.run(_prepare(made))
+        if controllers:
+            run(_controller_manager(made))
+            run(_scheduler(made))
+        yield made
 
 
 def _program() -> Path:
@@ -149,8 +166,10 @@ def _etcd(folder: Path, port: int, peers: int) -> list[str]:
     ]
 
 
-def _apiserver(made: ControlPlane, etcd: int, port: int) -> list[str]:
+def _apiserver(made: ControlPlane, etcd: int, port: int, *, accounts: bool) -> list[str]:
     key = str(made.signing_key)
+    # Where nobody makes accounts, pods that are played need none.
+    without = [] if accounts else ["--disable-admission-plugins", "ServiceAccount"]
     return [
         *["kube-apiserver", "--etcd-servers", f"http://127.0.0.1:{etcd}"],
         *["--bind-address", "127.0.0.1", "--secure-port", str(port)],
@@ -159,10 +178,28 @@ def _apiserver(made: ControlPlane, etcd: int, port: int) -> list[str]:
         *["--token-auth-file", str(made.folder / "tokens.csv")],
         *["--service-account-issuer", ISSUER, "--service-account-key-file", key],
         *["--service-account-signing-key-file", key, "--profiling=false"],
-        # Nobody makes accounts here, and the pods that are played need none.
-        *["--disable-admission-plugins", "ServiceAccount"],
+        *without,
         *["--audit-policy-file", str(made.folder / "policy.json")],
         *["--audit-log-path", str(made.audit_log), "--audit-log-maxsize", "1000"],
+    ]
+
+
+def _controller_manager(made: ControlPlane) -> list[str]:
+    return [
+        *["kube-controller-manager", "--kubeconfig", str(made.kubeconfig()), "--secure-port", "0"],
+        *["--service-account-private-key-file", str(made.signing_key)],
+        *["--root-ca-file", str(made.authority), "--leader-elect=false", "--profiling=false"],
+        # As in the development cluster: a lost node is noticed in seconds.
+        *["--node-monitor-grace-period", "16s", "--node-monitor-period", "2s"],
+        *["--kube-api-qps", "200", "--kube-api-burst", "400", "--concurrent-job-syncs", "10"],
+    ]
+
+
+def _scheduler(made: ControlPlane) -> list[str]:
+    return [
+        *["kube-scheduler", "--kubeconfig", str(made.kubeconfig()), "--secure-port", "0"],
+        *["--leader-elect=false", "--profiling=false"],
+        *["--kube-api-qps", "200", "--kube-api-burst", "400"],
     ]
 
 
@@ -179,7 +216,13 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        shutil.rmtree(log.parent / "etcd", ignore_errors=True)
+
+
+async def _prepare(made: ControlPlane) -> None:
+    await _served(made)
+    async with made.api() as api:
+        await _answers(api, "/readyz")
+        await _install(api)
 
 
 async def _served(made: ControlPlane) -> None:
