@@ -16,7 +16,7 @@ EARNED = {
     "bad-data": ("Failed", "DataError"),
     "given": ("Succeeded", "Succeeded"),
 }
-"""Condition and reason with which a job of that name ends; of one that is deleted nothing is left."""
+"""Condition and reason with which a job of that name ends; of a deleted one nothing is left."""
 EVENTS_OF_AN_ATTEMPT = 12
 """That may be written about a job for each of its attempts, and once for all else."""
 
