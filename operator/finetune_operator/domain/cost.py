@@ -57,6 +57,12 @@ def spent(cost: Cost | None) -> Decimal:
     return Decimal(sum(hourly(each) * each.seconds for each in charges)) / _HOUR
 
 
+def idle(cost: Cost | None) -> Decimal:
+    """Of that, while no attempt was training."""
+    charges = cost.charges if cost else ()
+    return Decimal(sum(hourly(each) * each.idle_seconds for each in charges)) / _HOUR
+
+
 def held_seconds(cost: Cost | None) -> int:
     """For how long nodes were held."""
     return sum(each.seconds for each in cost.charges) if cost else 0

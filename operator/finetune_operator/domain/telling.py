@@ -6,12 +6,13 @@ anew, tells the same of the same change. Moments are those at which the operator
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from finetune_operator.api.conditions import Condition, ConditionType
 from finetune_operator.api.fine_tune_job_status import FineTuneJobStatus
 from finetune_operator.api.reason import Reason
-from finetune_operator.domain import conditions
+from finetune_operator.domain import conditions, cost
 from finetune_operator.domain.readiness import is_ready
 
 
@@ -61,6 +62,10 @@ class Told:
     """Succeeded or Failed, which has just become True."""
     first_step: timedelta | None = None
     """How long it took from applying the job, or resuming it, to its first step."""
+    spent: Decimal = Decimal(0)
+    """What its nodes have cost since it was counted before, in the currency of status.cost."""
+    idle: Decimal = Decimal(0)
+    """Of that, while no attempt was training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ def tell(before: FineTuneJobStatus, after: FineTuneJobStatus, created: datetime 
         restarted=attempt.reason if attempt and not finished else "",
         finished=finished,
         first_step=change.first_step(created),
+        spent=cost.spent(after.cost) - cost.spent(before.cost),
+        idle=cost.idle(after.cost) - cost.idle(before.cost),
     )
 
 

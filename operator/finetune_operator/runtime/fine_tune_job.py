@@ -201,7 +201,8 @@ class FineTuneJobReconciler:
         written = await say(self._tools, FINE_TUNE_JOB, live, decision.status.to_dict(), ())
         if written is not None:
             self._tell(job, decision.status)
-        self._tools.board.saw(key, job.model_copy(update={"status": decision.status}))
+        now = job.model_copy(update={"status": decision.status})
+        self._tools.board.saw(key, now, decision.budget_used)
         if decision.status.phase is not job.status.phase:
             _log.info("phase %s, was %s", decision.status.phase, job.status.phase)
         if decision.status.phase is not Phase.TRAINING:
@@ -213,7 +214,7 @@ class FineTuneJobReconciler:
     def _tell(self, job: FineTuneJob, written: FineTuneJobStatus) -> None:
         """Tells metrics and traces of a change that is stored now."""
         told = tell(job.status, written, job.metadata.creation_timestamp)
-        count(job, told)
+        count(job, told, written.cost.currency if written.cost else "")
         trace(job, told)
 
     def _surroundings(self) -> Surroundings:

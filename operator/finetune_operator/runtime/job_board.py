@@ -54,12 +54,20 @@ GPUS = Gauge(
     "GPUs of the attempts that are under way",
     ("namespace", "class", "capacity_type"),
 )
+NEAR_BUDGET = Gauge(
+    "finetune_jobs_near_budget",
+    "FineTuneJobs that have used 80 % or more of what they may cost or how long they may take, and"
+    " are not trained yet",
+    ("namespace",),
+)
 TOKENS = Gauge(
     "finetune_tokens_per_second",
     "Tokens in a second that the attempts under way have reported last, all together",
     ("namespace",),
 )
-GAUGES = (JOBS, WAITING, STALLED, FAILED, LONGEST_WAIT, GPUS, TOKENS)
+GAUGES = (JOBS, WAITING, STALLED, FAILED, LONGEST_WAIT, GPUS, NEAR_BUDGET, TOKENS)
+NEAR = 0.8
+"""The share of a budget from which people should know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class _Seen:
     class_name: str
     capacity_type: str
     tokens_per_second: int
+    near_budget: bool
 
 
 class JobBoard(Collector):
@@ -85,8 +94,8 @@ class JobBoard(Collector):
         self._jobs: dict[Key, _Seen] = {}
         self._namespaces: set[str] = set()
 
-    def saw(self, key: Key, job: FineTuneJob) -> None:
-        """The job is like this now."""
+    def saw(self, key: Key, job: FineTuneJob, budget_used: float | None = None) -> None:
+        """The job is like this now, and has used such a share of its budget, if it has one."""
         status = job.status
         self._begin(key.namespace)
         failed = conditions.find(status.conditions, ConditionType.FAILED)
@@ -101,6 +110,7 @@ class JobBoard(Collector):
             class_name=job.spec.class_name,
             capacity_type=capacity_type_of(job),
             tokens_per_second=(status.progress.tokens_per_second or 0) if status.progress else 0,
+            near_budget=budget_used is not None and budget_used >= NEAR,
         )
 
         if since is not None and gpus_of(status):
@@ -132,6 +142,8 @@ class JobBoard(Collector):
                 kind, reason = job.held_up
                 held = STALLED if kind is ConditionType.STALLED else WAITING
                 sums[held][namespace, reason] += 1
+            if job.near_budget:
+                sums[NEAR_BUDGET][namespace,] += 1
             if job.failed:
                 sums[FAILED][namespace, job.failed] += 1
             if job.waiting is not None:

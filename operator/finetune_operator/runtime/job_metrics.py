@@ -33,6 +33,17 @@ GPU_SECONDS = Counter(
     " capacity_type is OnDemand or Spot as the provider gave the nodes, else as the job asks",
     ["namespace", "class", "capacity_type"],
 )
+COST = Counter(
+    "finetune_cost_total",
+    "What the nodes of FineTuneJobs have cost where their price is known, counted whenever a job's"
+    " status.cost is written",
+    ["namespace", "class", "currency"],
+)
+IDLE_COST = Counter(
+    "finetune_idle_cost_total",
+    "The part of finetune_cost_total that was paid while no attempt was training",
+    ["namespace", "class", "currency"],
+)
 STAGE_SECONDS = {
     Stage.PREPARE: Histogram(
         "finetune_preparing_seconds",
@@ -90,13 +101,19 @@ def begin(namespace: str) -> None:
         histogram.labels(namespace)
 
 
-def count(job: FineTuneJob, told: Told) -> None:
+def count(job: FineTuneJob, told: Told, currency: str = "") -> None:
     """Counts what a change of a job's status says; to be called once, after it was written.
 
     Args:
         job: with the status of before, in which the nodes of an attempt are not given back yet.
+        currency: of what it has cost; empty where nothing was counted yet.
     """
     namespace = job.metadata.namespace
+    if currency:
+        # Made at 0 with the first count, before anything was paid.
+        paid = namespace, job.spec.class_name, currency
+        COST.labels(*paid).inc(float(told.spent))
+        IDLE_COST.labels(*paid).inc(float(told.idle))
     for each in told.passed:
         if not each.reason:
             STAGE_SECONDS[each.stage].labels(namespace).observe(each.seconds)

@@ -7,12 +7,15 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from finetune_operator.domain.telling import Told
+from finetune_operator.runtime import job_metrics
 from tests.unit.chart.conftest import DASHBOARD, RULES, Object, Promtool, Render, only
 from tests.unit.domain.in_memory import CLASS
 from tests.unit.runtime.in_memory_api import (
@@ -79,7 +82,9 @@ def test_panels_do_not_cover_each_other() -> None:
 
 
 async def test_every_metric_that_is_asked_for_is_exported(scraper: Scraper) -> None:
-    kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", scraper.text(), re.MULTILINE))
+    async with at_work(InMemoryApi(gpu_job())):
+        text = scraper.text()
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE))
     exported = set(kinds)
     for name, kind in kinds.items():
         if kind == "histogram":
@@ -94,8 +99,13 @@ async def test_every_metric_that_is_asked_for_is_exported(scraper: Scraper) -> N
     assert asked <= exported, asked - exported
 
 
-def test_names_and_units_are_as_prometheus_wants_them(scraper: Scraper, promtool: Promtool) -> None:
-    ended = promtool("check", "metrics", stdin=scraper.text())
+async def test_names_and_units_are_as_prometheus_wants_them(
+    scraper: Scraper, promtool: Promtool
+) -> None:
+    async with at_work(InMemoryApi(gpu_job())) as operator:
+        await operator.settle()
+        text = scraper.text()
+    ended = promtool("check", "metrics", stdin=text)
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
 
 
@@ -121,7 +131,9 @@ async def _of_two_lives(scraper: Scraper) -> Samples:
         bad.end(bad.pods()[0], 1, "an error")
         await operator.settle()
         seen |= scraper.samples()
-    return seen
+    # The jobs above run on nodes that are there; of one that nodes were got for:
+    job_metrics.count(good.job, Told(spent=Decimal("3.67"), idle=Decimal("0.41")), "USD")
+    return seen | scraper.samples()
 
 
 async def test_every_panel_shows_something(

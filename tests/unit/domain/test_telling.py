@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
+from finetune_operator.domain import cost
 from finetune_operator.domain.lifecycle import Decision
 from finetune_operator.domain.telling import (
     Passed,
@@ -129,6 +130,24 @@ def test_nodes_that_are_made_first_are_provisioning_from_when_they_are_asked_for
     world.settle()
     assert world.passed()[1:] == [("Queue", 1, 0, ""), ("Provision", 1, 210, "")]
     assert waiting(world.job.status) is None
+
+
+def test_what_nodes_cost_is_told_bit_by_bit() -> None:
+    types = {"device": "CPU", "instanceTypes": ["Standard_NC24ads_A100_v4"]}
+    world = Recording(job(compute=types))
+    world.finetune_class = CLAIMING
+    pod = world.to_training()
+    for _ in range(3):
+        world.wait(400)
+    world.end(pod)
+    world.settle()
+    bill = world.job.status.cost
+    assert cost.spent(bill) > cost.idle(bill) > 0
+    spent, idle = (sum(getattr(told, each) for told in world.told) for each in ("spent", "idle"))
+    assert (float(spent), float(idle)) == pytest.approx(
+        (float(cost.spent(bill)), float(cost.idle(bill)))
+    )
+    assert len([told for told in world.told if told.spent]) > 3
 
 
 def test_time_in_suspension_is_nobodys() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.cluster.client import Client
@@ -129,6 +130,7 @@ class Operator:
     def __init__(self, world: InMemoryApi, client: Client, view: ClusterView | None = None) -> None:
         self.book = ProgressBook(lambda key, seconds: None)
         tools = some_tools(client, lambda: world.now, view=view)
+        self.board = tools.board
         self._reconciler = FineTuneJobReconciler(tools, self.book)
         self._controller = Controller(FINE_TUNE_JOB, (), self._reconcile, self._reconciler.saw)
         self.runner = Runner(self._controller, client)
@@ -177,8 +179,12 @@ async def at_work(world: InMemoryApi, view: ClusterView | None = None) -> AsyncI
         async with Client(Loopback(url)) as client:
             operator = Operator(world, client, view)
             worker = asyncio.create_task(operator.runner.work())
-            yield operator
-            worker.cancel()
+            REGISTRY.register(operator.board)
+            try:
+                yield operator
+            finally:
+                REGISTRY.unregister(operator.board)
+                worker.cancel()
     finally:
         await server.cleanup()
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.domain.lifecycle.accept import accept
 from finetune_operator.domain.lifecycle.admit import admit
-from finetune_operator.domain.lifecycle.budget import count
+from finetune_operator.domain.lifecycle.budget import count, used
 from finetune_operator.domain.lifecycle.finish import clean_up, succeed
 from finetune_operator.domain.lifecycle.leave import leave
 from finetune_operator.domain.lifecycle.prepare import prepare
@@ -47,7 +47,7 @@ def decide(job: FineTuneJob, seen: Observed, around: Surroundings) -> Decision:
     # Last, because it is due in whatever phase the job is.
     release(work)
     count(work)
-    return work.decision()
+    return work.decision(used(work))
 
 
 __all__ = ["STEPS", "Decision", "Surroundings", "decide", "refused"]

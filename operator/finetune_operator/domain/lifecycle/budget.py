@@ -70,6 +70,14 @@ def over_budget(work: Work) -> str | None:
     return None
 
 
+def used(work: Work) -> float | None:
+    """The largest share of any limit that is used; None without limits, or once it is trained."""
+    if work.status.plan is None or work.over or work.holds(ConditionType.TRAINED):
+        return None
+    limits = _limits(work, _held(work.job.status, work))
+    return max((float(each.used / each.allowed) for each in limits), default=None)
+
+
 def count(work: Work) -> None:
     """Writes down what was held since it was last written down, if anything is written at all."""
     _see_machine(work)

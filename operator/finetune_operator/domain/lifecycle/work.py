@@ -49,6 +49,9 @@ class Decision:
     requeue_after: float | None = None
     """Seconds; None: when something happens."""
 
+    budget_used: float | None = None
+    """The largest share of any limit that is used; None without limits, or if none holds now."""
+
     @property
     def starts_attempt(self) -> bool:
         """Whether the Job of a training attempt is made, or nodes are asked for the first time."""
@@ -193,6 +196,12 @@ class Work:
         if self.requeue_after is None or seconds < self.requeue_after:
             self.requeue_after = max(0.0, seconds)
 
-    def decision(self) -> Decision:
+    def decision(self, budget_used: float | None = None) -> Decision:
         """The filled sheet."""
-        return Decision(self.status, tuple(self.actions), tuple(self.events), self.requeue_after)
+        return Decision(
+            self.status,
+            tuple(self.actions),
+            tuple(self.events),
+            self.requeue_after,
+            budget_used,
+        )
