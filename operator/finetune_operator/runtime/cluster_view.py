@@ -9,6 +9,7 @@ from typing import Protocol
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
+from finetune_operator.cluster.shared import SharedReading
 from finetune_operator.domain.actions import JsonObject
 from finetune_operator.domain.kinds import FINE_TUNE_CLASS, PRIORITY_CLASS
 from finetune_operator.nodes import existing
@@ -51,9 +52,13 @@ class WholeCluster:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._classes = SharedReading(self._class_named)
 
     async def class_named(self, name: str) -> FineTuneClass | None:
-        """See ClusterView."""
+        """See ClusterView. There are few, and very many jobs may ask at once."""
+        return await self._classes.get(name)
+
+    async def _class_named(self, name: str) -> FineTuneClass | None:
         found = await self._client.get(FINE_TUNE_CLASS, None, name)
         return FineTuneClass.from_stored(found) if found else None
 
