@@ -39,6 +39,7 @@ JUSTIFIED = {
     ("create", "persistentvolumeclaims"): "the volume on which the steps hand over",
     ("patch", "finetunejobs/status"): "what was decided, stored before anything is started",
     ("create", "jobs"): "the first Job",
+    ("create", "events"): "one line in `kubectl describe`",
     ("patch", "events"): "one line in `kubectl describe`",
 }
 """Why each request of a job's way to its first Job is made."""

@@ -132,6 +132,22 @@ class Client(Session):
             body=manifest,
         )
 
+    async def merge(self, manifest: Mapping[str, Any]) -> JsonObject:
+        """Makes the fields of an object that are given what they are given as.
+
+        Raises:
+            NotFoundError: there is none of that name.
+        """
+        kind = BY_MANIFEST[manifest["apiVersion"], manifest["kind"]]
+        metadata = manifest["metadata"]
+        return await self._request(
+            "PATCH",
+            path_of(kind, metadata.get("namespace"), metadata["name"]),
+            query={"fieldManager": FIELD_MANAGER},
+            body=manifest,
+            content_type="application/merge-patch+json",
+        )
+
     async def replace(self, manifest: Mapping[str, Any]) -> JsonObject:
         """PUT: makes the object exactly this one, if it is still of the version given in it.
 

@@ -10,9 +10,10 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 
 from finetune_operator.cluster.client import Client
-from finetune_operator.cluster.errors import ApiError
+from finetune_operator.cluster.errors import ApiError, ConflictError, NotFoundError
 from finetune_operator.cluster.session import FIELD_MANAGER
 from finetune_operator.domain.actions import Event, JsonObject
+from finetune_operator.domain.kinds import EVENT
 
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
@@ -33,9 +34,35 @@ class EventRecorder:
         """Creates the Event, or raises its count. Never raises an ApiError."""
         manifest = self._manifest(subject, event, now)
         try:
-            await self._client.apply(manifest)
+            await self._write(manifest)
         except ApiError as error:
             _log.warning("event %s was not recorded: %s", event.reason, error)
+
+    async def _write(self, manifest: JsonObject) -> None:
+        """Most events happen once, and to create one is the least work for the API server."""
+        if manifest["count"] == 1:
+            try:
+                await self._client.create(manifest)
+            except ConflictError:
+                # Of an operator before this one, or the answer to this very request was lost.
+                await self._go_on(manifest)
+            return
+        try:
+            await self._client.merge(manifest)
+        except NotFoundError:
+            await self._client.create(manifest)  # its hour was over
+
+    async def _go_on(self, manifest: JsonObject) -> None:
+        """Counts on from what is stored."""
+        name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+        selected = f"metadata.name={name}"
+        for stored in await self._client.list_objects(EVENT, namespace, fields=selected):
+            if stored.get("lastTimestamp") == manifest["lastTimestamp"]:
+                return  # this very one
+            count, first = stored.get("count", 0) + 1, stored.get("firstTimestamp")
+            self._seen[name] = (count, first or manifest["firstTimestamp"])
+            known = {"count": count, "firstTimestamp": self._seen[name][1]}
+            await self._client.merge({**manifest, **known})
 
     def _manifest(self, subject: JsonObject, event: Event, now: datetime) -> JsonObject:
         metadata = subject["metadata"]
