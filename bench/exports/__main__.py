@@ -1,4 +1,5 @@
-"""Train on the chat example, make every export, and print a table; `--json FILE` writes the same.
+"""Train on the chat example, make every export, and print a table; `--json FILE` writes the same,
+and `--page FILE` a page for people.
 
 LoRA, and QLoRA for the divergence of what is served from what was trained. Each export is compared
 with PyTorch on 50 prompts: logits, and the tokens that both say after the prompt, greedily.
@@ -16,6 +17,7 @@ import onnxruntime_genai
 import torch
 from numpy.typing import NDArray
 
+from bench.exports.page import page
 from bench.trainer.versions import versions
 from finetune_trainer.engine.progress import ProgressReporter
 from finetune_trainer.engine.run import run
@@ -39,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--page", type=Path, metavar="FILE")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--tokens", type=int, default=64, help="of a prompt, at most")
     parser.add_argument("--answer", type=int, default=12, help="tokens of an answer")
@@ -52,8 +55,21 @@ def main() -> None:
         print(f"{'export':<14}{'MiB':>8}{'seconds':>9}{'logits':>11}{'same':>7}  answers  figures")
         rows = [_row(each, material, root, arguments.answer) for each in recipe.output.conversions]
     print(f"QLoRA: KL of what is served from what was trained {quantized.divergence} nats a token")
+    settings = {
+        "steps": arguments.steps,
+        "prompts": PROMPTS,
+        "tokens": arguments.tokens,
+        "answer": arguments.answer,
+    }
+    report = {
+        "versions": versions(),
+        "settings": settings,
+        "divergence": quantized.divergence,
+        "exports": rows,
+    }
+    if arguments.page:
+        arguments.page.write_text(page(report), encoding="utf-8")
     if arguments.json:
-        report = {"versions": versions(), "divergence": quantized.divergence, "exports": rows}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

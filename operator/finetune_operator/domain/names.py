@@ -8,6 +8,8 @@ from enum import StrEnum
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OPERATOR = "finetune-operator"
+NAMESPACE = "finetune.dev/namespace"
+"""Of the job that something without a namespace was made for."""
 JOB = "finetune.dev/job"
 JOB_UID = "finetune.dev/job-uid"
 """Which FineTuneJob, of all that have had its name, a child belongs to."""

@@ -16,10 +16,9 @@ class Provisioners:
 
     def __init__(self, agent_pools: AgentPools) -> None:
         self.agent_pools = agent_pools
-        self.aks = AKSNodes(agent_pools)
         self._by_type: Mapping[ProvisionerType, Provisioner] = {
             ProvisionerType.EXISTING: ExistingNodes(),
-            ProvisionerType.AKS: self.aks,
+            ProvisionerType.AKS: AKSNodes(agent_pools),
             ProvisionerType.KARPENTER: KarpenterNodes(),
             ProvisionerType.KAITO: KAITONodes(),
         }

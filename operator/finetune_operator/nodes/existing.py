@@ -7,6 +7,7 @@ from finetune_operator.cluster.client import Client
 from finetune_operator.domain.kinds import NODE, STORAGE_CLASS
 from finetune_operator.domain.manifests.common import GPU
 from finetune_operator.domain.provisioning import EXISTING, NodeRequest, Placement, Provision
+from finetune_operator.nodes.leftovers import Leftover
 from finetune_operator.nodes.provisioner import of_types
 
 SINGLE_NODE_PROVISIONERS = frozenset(
@@ -43,6 +44,11 @@ class ExistingNodes:
         """Always ready: the scheduler says what is missing."""
         types = [offer.instance_type for offer in request.offers if offer.instance_type]
         return replace(EXISTING, placement=Placement(requirements=of_types(types)))
+
+    async def leftovers(self, client: Client, its_class: FineTuneClass) -> list[Leftover]:
+        """None: nothing is ever made."""
+        del client, its_class
+        return []
 
 
 async def has_gpu_nodes(client: Client) -> bool:

@@ -19,6 +19,7 @@ from finetune_operator.domain import names
 from finetune_operator.domain.actions import Action, Apply, Delete, JsonObject
 from finetune_operator.domain.kinds import EVENT, NODE_CLAIM
 from finetune_operator.domain.provisioning import NodeRequest, Offer, Placement, Provision, Refusal
+from finetune_operator.nodes.leftovers import Leftover, objects_left
 from finetune_operator.nodes.provisioner import (
     EVENTS_NAMESPACE,
     INSTANCE_TYPE,
@@ -29,6 +30,8 @@ from finetune_operator.nodes.provisioner import (
 
 REFUSED_SECONDS = 3600.0
 """As long as the API server keeps an event by default: so the same one is not read again."""
+_POOL, _KAITO = "karpenter.sh/nodepool", "kaito"
+"""The label of a NodeClaim that is for gpu-provisioner, and not Karpenter's own."""
 _TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
 _ASKED_SECONDS = 15.0
 
@@ -46,6 +49,11 @@ class KAITONodes:
             client.list_objects(EVENT, EVENTS_NAMESPACE, fields=f"reason={NO_CAPACITY}"),
         )
         return decide(its_class.spec.provisioner.kaito or KAITO(), request, claims, events)
+
+    async def leftovers(self, client: Client, its_class: FineTuneClass) -> list[Leftover]:
+        """NodeClaims of jobs that are gone."""
+        del its_class
+        return await objects_left(client, NODE_CLAIM, f"{_POOL}={_KAITO}")
 
 
 def decide(
@@ -134,7 +142,7 @@ def _instance_type(claim: JsonObject) -> str:
 def node_claim(settings: KAITO, request: NodeRequest, offer: Offer, name: str) -> JsonObject:
     """As gpu-provisioner reads it: it takes only claims that name a workspace of KAITO's."""
     labels = {
-        "karpenter.sh/nodepool": "kaito",
+        _POOL: _KAITO,
         "kaito.sh/workspace": request.job,
         "kaito.sh/workspacenamespace": request.namespace,
         names.MANAGED_BY: names.OPERATOR,
@@ -148,7 +156,7 @@ def node_claim(settings: KAITO, request: NodeRequest, offer: Offer, name: str) -
         "spec": {
             "nodeClassRef": {"group": "kaito.sh", "kind": "KaitoNodeClass", "name": "default"},
             "requirements": [
-                one_of("karpenter.sh/nodepool", ["kaito"]),
+                one_of(_POOL, [_KAITO]),
                 *of_types([offer.instance_type]),
                 one_of("kubernetes.io/os", ["linux"]),
             ],

@@ -25,6 +25,7 @@ from finetune_operator.domain.actions import Apply, Delete, JsonObject
 from finetune_operator.domain.kinds import EVENT, NODE, NODE_CLAIM, NODE_POOL
 from finetune_operator.domain.provisioning import NodeRequest, Offer, Placement, Provision
 from finetune_operator.nodes.karpenter_claims import progress
+from finetune_operator.nodes.leftovers import Leftover, objects_left
 from finetune_operator.nodes.provisioner import (
     EVENTS_NAMESPACE,
     INSTANCE_TYPE,
@@ -59,6 +60,13 @@ class KarpenterNodes:
         if not found.ready or request.waiting_since is None:
             return found
         return await _explained(client, pools, request.waiting_since, found)
+
+    async def leftovers(self, client: Client, its_class: FineTuneClass) -> list[Leftover]:
+        """NodePools of jobs that are gone; their nodes go with them."""
+        settings = its_class.spec.provisioner.karpenter
+        if settings is None or settings.own_node_pools is None:
+            return []
+        return await objects_left(client, NODE_POOL)
 
 
 async def _explained(
@@ -160,7 +168,7 @@ def node_pool(settings: OwnNodePools, request: NodeRequest) -> JsonObject:
     return {
         "apiVersion": NODE_POOL.api_version,
         "kind": NODE_POOL.name,
-        "metadata": {"name": pool_name(request), "labels": labels},
+        "metadata": {"name": pool_name(request), "labels": {**labels, **request.labels}},
         "spec": {
             "template": template,
             "disruption": {

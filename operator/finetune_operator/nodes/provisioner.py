@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
 from finetune_operator.domain.provisioning import NodeRequest, Provision
+from finetune_operator.nodes.leftovers import Leftover
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 """Label of every node that a cloud has made."""
@@ -33,6 +34,14 @@ class Provisioner(Protocol):
 
         Raises:
             ApiError: something could not be read; the caller asks again later.
+        """
+        ...
+
+    async def leftovers(self, client: Client, its_class: FineTuneClass) -> list[Leftover]:
+        """What was made for jobs of the class, or for any, and that nobody will give back.
+
+        Raises:
+            ApiError: the API server does not tell.
         """
         ...
 

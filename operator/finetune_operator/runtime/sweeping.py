@@ -6,7 +6,6 @@ import logging
 from pydantic import ValidationError
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
-from finetune_operator.api.provisioner import ProvisionerType
 from finetune_operator.cluster.errors import ApiError
 from finetune_operator.domain.kinds import FINE_TUNE_CLASS
 from finetune_operator.runtime.acting import carry_out
@@ -24,14 +23,14 @@ async def sweep(tools: Tools) -> None:
         try:
             await sweep_once(tools)
         except ApiError as error:
-            _log.warning("looking for agent pools without a job: %s", error)
+            _log.warning("looking for nodes without a job: %s", error)
 
 
 async def sweep_once(tools: Tools) -> None:
-    """Every class that has agent pools made.
+    """What classes get nodes of, one after the other.
 
     Raises:
-        ApiError: the API server does not tell which classes or jobs there are.
+        ApiError: the API server does not tell which classes there are.
     """
     for each in await tools.client.list_objects(FINE_TUNE_CLASS):
         try:
@@ -39,9 +38,19 @@ async def sweep_once(tools: Tools) -> None:
         except ValidationError as error:
             _log.error("not a FineTuneClass that this version understands: %s", error)
             continue
-        if its_class.spec.provisioner.type is not ProvisionerType.AKS:
-            continue
-        for found in await tools.provisioners.aks.leftovers(tools.client, its_class):
-            _log.warning("agent pool %s is given back: %s", found.pool, found.why)
-            for action in found.actions:
-                await carry_out(tools, action)
+        try:
+            await _sweep(tools, its_class)
+        except ApiError as error:
+            _log.warning(
+                "looking for nodes without a job, of FineTuneClass %s: %s",
+                its_class.metadata.name,
+                error,
+            )
+
+
+async def _sweep(tools: Tools, its_class: FineTuneClass) -> None:
+    provisioner = tools.provisioners[its_class.spec.provisioner.type]
+    for found in await provisioner.leftovers(tools.client, its_class):
+        _log.warning("%s %s is given back: %s", found.kind, found.name, found.why)
+        for action in found.actions:
+            await carry_out(tools, action)

@@ -11,7 +11,7 @@ from finetune_operator.api.conditions import ConditionType
 from finetune_operator.api.fine_tune_job import FineTuneJob
 from finetune_operator.api.fine_tune_job_status import Nodes, Phase
 from finetune_operator.api.reason import Reason
-from finetune_operator.domain import conditions
+from finetune_operator.domain import conditions, names
 from finetune_operator.domain.actions import Finalize
 from finetune_operator.domain.kinds import FINE_TUNE_JOB
 from finetune_operator.domain.lifecycle import fewer
@@ -39,8 +39,8 @@ def node_request(job: FineTuneJob, pods: Sequence[Pod], now: datetime) -> NodeRe
         ),
         wanted=_wanted(job, pods),
         labels={
-            "finetune.dev/namespace": job.metadata.namespace,
-            "finetune.dev/job": job.metadata.name,
+            names.NAMESPACE: job.metadata.namespace,
+            names.JOB: job.metadata.name,
         },
         waiting_since=_waiting_since(pods),
         fewest=fewer.fewest(job),

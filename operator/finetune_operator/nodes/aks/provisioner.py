@@ -1,13 +1,11 @@
 """Looks at a cluster's agent pools for one job, and for the pools that no job looks at."""
 
-import asyncio
 import logging
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
 from finetune_operator.cluster.client import Client
-from finetune_operator.cluster.errors import ForbiddenError
 from finetune_operator.domain.actions import JsonObject, ManagedCluster
-from finetune_operator.domain.kinds import FINE_TUNE_JOB, NODE
+from finetune_operator.domain.kinds import NODE
 from finetune_operator.domain.provisioning import NodeRequest, Provision
 from finetune_operator.nodes.aks import body, sweep
 from finetune_operator.nodes.aks.agent_pool import AGENT_POOL, AgentPool
@@ -16,7 +14,7 @@ from finetune_operator.nodes.aks.decide import decide, held
 from finetune_operator.nodes.aks.errors import row_of
 from finetune_operator.nodes.aks.members import Members
 from finetune_operator.nodes.aks.seen import LOOK_SECONDS, Seen
-from finetune_operator.nodes.aks.sweep import Leftover, Owner
+from finetune_operator.nodes.leftovers import Leftover, gone
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +56,10 @@ class AKSNodes:
             _log.warning("agent pools of %s: %s", _title(its_class), failure)
             return []
         owners = sweep.owners(its_class, pools)
-        exist = await asyncio.gather(*(_exists(client, owner) for owner in owners))
-        gone = {owner for owner, there in zip(owners, exist, strict=True) if not there}
+        lost = await gone(client, owners)
         # Jobs are looked at after the pools: a pool that was made since is not among them.
         seen = Seen(pools, answers, Members(()), self._agent_pools.now())
-        return sweep.leftovers(its_class, seen, gone)
+        return sweep.leftovers(its_class, seen, lost)
 
 
 def _cluster(its_class: FineTuneClass) -> ManagedCluster:
@@ -79,12 +76,3 @@ async def _nodes(client: Client, own: list[AgentPool]) -> list[JsonObject]:
         return []
     pools = ",".join(sorted(pool.name for pool in own))
     return await client.list_objects(NODE, labels=f"{AGENT_POOL} in ({pools})")
-
-
-async def _exists(client: Client, owner: Owner) -> bool:
-    """Whether that very job exists; one of a namespace that is not ours to read may."""
-    try:
-        live = await client.get(FINE_TUNE_JOB, owner.namespace, owner.name)
-    except ForbiddenError:
-        return True
-    return live is not None and live["metadata"]["uid"] == owner.uid

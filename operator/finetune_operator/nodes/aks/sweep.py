@@ -6,34 +6,15 @@ made of a request that it took while its sender died.
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from datetime import datetime
 
 from finetune_operator.api.fine_tune_class import FineTuneClass
-from finetune_operator.domain.actions import Action
 from finetune_operator.nodes.aks import body
 from finetune_operator.nodes.aks.agent_pool import JOB, RELEASED, AgentPool
 from finetune_operator.nodes.aks.candidates import is_overdue
 from finetune_operator.nodes.aks.give_back import let_go
 from finetune_operator.nodes.aks.seen import Seen
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The job that a pool's tags name."""
-
-    namespace: str
-    name: str
-    uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leftover:
-    """A pool that is to be given back although no job asks for it."""
-
-    pool: str
-    why: str
-    actions: tuple[Action, ...]
+from finetune_operator.nodes.leftovers import Leftover, Owner, lost
 
 
 def owners(its_class: FineTuneClass, pools: Sequence[AgentPool]) -> list[Owner]:
@@ -55,7 +36,7 @@ def leftovers(its_class: FineTuneClass, seen: Seen, gone: Set[Owner]) -> list[Le
             continue
         if why := _why(its_class, pool, gone, seen.now):
             actions = let_go(body.settings_of(its_class), pool, seen)
-            found.append(Leftover(pool.name, why, actions))
+            found.append(Leftover("agent pool", pool.name, why, actions))
     return found
 
 
@@ -75,8 +56,7 @@ def _owner(pool: AgentPool) -> Owner | None:
 def _why(its_class: FineTuneClass, pool: AgentPool, gone: Set[Owner], now: datetime) -> str:
     if pool.owner is not None:
         owner = _owner(pool)
-        lost = owner is None or owner in gone
-        return f"FineTuneJob {pool.tags.get(JOB)}, which held it, is gone" if lost else ""
+        return lost(pool.tags.get(JOB)) if owner is None or owner in gone else ""
     if not is_overdue(pool, body.settings_of(its_class).grace_seconds, now):
         return ""
     waited = "no job has taken it over" if RELEASED in pool.tags else "no job holds it"

@@ -103,7 +103,7 @@ async def test_it_is_scaled_down_when_its_job_is_gone(world: World) -> None:
     await world.until(job, ready)
     world.kubernetes.jobs.clear()
     (leftover,) = await world.sweep()
-    assert (leftover.pool, "team/chat" in leftover.why) == ("gpua", True)
+    assert (leftover.name, "team/chat" in leftover.why) == ("gpua", True)
     world.clock.forward(600)
     await world.sweep()
     world.clock.forward(600)

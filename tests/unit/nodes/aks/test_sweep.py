@@ -30,7 +30,7 @@ async def test_a_pool_whose_job_is_gone_is_named_and_deleted(world: World) -> No
     world.kubernetes.jobs.clear()
     (leftover,) = await world.sweep()
     assert leftover.why == "FineTuneJob team/chat, which held it, is gone"
-    assert leftover.pool in world.cluster.pools
+    assert leftover.name in world.cluster.pools
     world.clock.forward(600)
     assert await world.sweep() == []
     assert world.cluster.pools == {}
@@ -70,4 +70,4 @@ async def test_a_pool_whose_tags_were_lost_but_for_the_class_is_ended(world: Wor
     pool.properties["tags"] = {"finetune-operator-class-uid": tags["finetune-operator-class-uid"]}
     world.clock.forward(60)
     (leftover,) = await world.sweep()
-    assert leftover.pool == pool.name
+    assert leftover.name == pool.name

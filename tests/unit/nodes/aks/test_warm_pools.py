@@ -103,7 +103,7 @@ async def test_nobody_takes_it_and_it_is_deleted_in_time(world: World) -> None:
     assert await world.sweep() == []
     world.clock.forward(GRACE)
     (leftover,) = await world.sweep()
-    assert leftover.pool == pool.name
+    assert leftover.name == pool.name
     assert "team/first" in leftover.why
     world.clock.forward(600)
     assert world.cluster.all() == []

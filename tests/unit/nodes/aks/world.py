@@ -17,7 +17,7 @@ from finetune_operator.domain.provisioning import NodeRequest, Offer, Provision
 from finetune_operator.nodes.aks.client import AgentPools
 from finetune_operator.nodes.aks.identity import Session
 from finetune_operator.nodes.aks.provisioner import AKSNodes
-from finetune_operator.nodes.aks.sweep import Leftover
+from finetune_operator.nodes.leftovers import Leftover
 from tests.arm.cluster import FakeCluster
 from tests.arm.kubernetes import Kubernetes, api_server
 from tests.arm.server import ArmServer, serving
