@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from finetune_trainer.heads import POSITIONS_AT_ONCE
+from finetune_trainer.products import linear, times
 
 
 def summed(
@@ -83,10 +84,10 @@ class _Summed(torch.autograd.Function):
             head = weight.to(dtype)
             for part in _parts(len(targets)):
                 states = hidden[part].to(dtype)
-                losses, slopes = _of_logits(linear(states, head).float(), targets[part])
+                losses, slopes = _of_logits(times(states, head).float(), targets[part])
                 total += losses.sum()
                 slopes = slopes.to(dtype)
-                torch.mm(slopes, head, out=of_hidden[part])
+                of_hidden[part] = times(slopes, head.T)
                 if of_weight is not None and of_weight.dtype is dtype:
                     of_weight.addmm_(slopes.T, states)
                 elif of_weight is not None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy, kl_div
 
+from finetune_trainer import products
 from finetune_trainer.engine import cross_entropy as in_parts
 from finetune_trainer.engine.rows import Row
 from finetune_trainer.heads import is_plain
@@ -65,7 +66,7 @@ def _plain_head(model: Any) -> torch.nn.Linear | None:
     config = bare.config
     capped = bool(getattr(config, "final_logit_softcapping", None))
     head = bare.get_output_embeddings()
-    plain = is_plain(config.model_type, capped=capped) and type(head) is torch.nn.Linear
+    plain = is_plain(config.model_type, capped=capped) and products.is_plain(head)
     # With a bias, or a forward of its own, it is more than its weight.
     more = getattr(head, "bias", None) is not None or "forward" in vars(head)
     return head if plain and not more else None

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch.optim import Optimizer
 
+from finetune_trainer import products
 from finetune_trainer.base_model import BaseModel
 from finetune_trainer.data.plan import Plan
 from finetune_trainer.engine import footprint
@@ -198,6 +199,7 @@ def _apply(
     with sharding.loading(method.load_dtype(precision)):
         applied = method.apply(loaded, recipe)
     fuse_norms(applied)
+    products.use_in(applied)
     return applied
 
 

@@ -15,6 +15,7 @@ from peft.tuners.lora.variants import DoraLinearVariant
 from peft.utils.integrations import gather_params_ctx
 
 from finetune_trainer.methods.fused_lora import added, gradient_of_b
+from finetune_trainer.products import is_plain, times
 
 _ROWS = 1024
 """Rows of the identity that a quantized weight is read by at a time."""
@@ -107,7 +108,7 @@ class _Turned(torch.autograd.Function):
     ) -> torch.Tensor:
         dtype = row.dtype  # that of products under autocast, where x comes in FP32
         flat = x.flatten(0, -2).to(dtype)
-        thin = (flat @ a.to(dtype).T).mul_(scaling)
+        thin = times(flat, a.to(dtype)).mul_(scaling)
         output = added(ctx, row, thin, b.to(dtype))
         # The factor stays FP32: rounded to bfloat16, most steps of a magnitude would be none.
         factor = magnitude * square.rsqrt()
@@ -124,12 +125,12 @@ class _Turned(torch.autograd.Function):
         of_magnitude = product.flatten(0, -2).sum(dim=0, dtype=factor.dtype) / magnitude
         of_row = torch.mul(gradient, factor, out=product)
         of_rows = of_row.flatten(0, -2)
-        of_thin = (of_rows @ b.to(flat.dtype)).mul_(ctx.scaling)
+        of_thin = times(of_rows, b.to(flat.dtype).T).mul_(ctx.scaling)
         shape, dtype = ctx.x
         of_x = None
         if ctx.needs_input_grad[1]:
-            of_x = (of_thin @ a.to(flat.dtype)).view(shape).to(dtype)
-        of_a, of_b = of_thin.T @ flat, gradient_of_b(of_rows, thin)
+            of_x = times(of_thin, a.to(flat.dtype).T).view(shape).to(dtype)
+        of_a, of_b = times(of_thin.T, flat.T), gradient_of_b(of_rows, thin)
         return of_row, of_x, of_a.to(a.dtype), of_b.to(b.dtype), of_magnitude, None, None
 
 
@@ -182,15 +183,15 @@ def _product(base_layer: Any, x: torch.Tensor) -> torch.Tensor:
 def _rows(base_layer: Any, a: torch.Tensor) -> torch.Tensor:
     """W Aᵀ, (rows of W, rank), by whatever the layer is."""
     weight: torch.Tensor = base_layer.weight
-    if type(base_layer) is torch.nn.Linear and weight.dtype == a.dtype and weight.dim() == 2:
-        return weight @ a.T.contiguous()  # a third of the time of A Wᵀ on a processor
+    if is_plain(base_layer) and weight.dtype == a.dtype and weight.dim() == 2:
+        return times(weight, a.T.contiguous().T)  # a third of the time of A Wᵀ by MKL
     return _product(base_layer, a).T
 
 
 def _row_squares(base_layer: Any) -> torch.Tensor:
     """‖W‖² of each row, FP32."""
     weight: torch.Tensor = base_layer.weight
-    if type(base_layer) is torch.nn.Linear:
+    if is_plain(base_layer):
         return weight.float().square().sum(dim=1)
     width = base_layer.in_features
     columns = torch.zeros(base_layer.out_features, device=weight.device)

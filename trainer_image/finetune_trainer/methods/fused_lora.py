@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear
 
+from finetune_trainer.products import times
+
 
 class FusedLinear(Linear):
     """PEFT's LoRA but for how the update is added."""
@@ -49,7 +51,7 @@ class _Added(torch.autograd.Function):
         scaling: float,
     ) -> torch.Tensor:
         flat = x.flatten(0, -2)
-        thin = (flat @ a.T).mul_(scaling)
+        thin = times(flat, a).mul_(scaling)
         ctx.save_for_backward(flat, thin, a, b)
         ctx.scaling, ctx.shape = scaling, x.shape
         return added(ctx, result, thin, b)
@@ -58,9 +60,9 @@ class _Added(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         flat, thin, a, b = ctx.saved_tensors
         gradient = gradients[0].flatten(0, -2)
-        of_thin = (gradient @ b).mul_(ctx.scaling)
-        of_x = (of_thin @ a).view(ctx.shape) if ctx.needs_input_grad[1] else None
-        return gradients[0], of_x, of_thin.T @ flat, gradient_of_b(gradient, thin), None
+        of_thin = times(gradient, b.T).mul_(ctx.scaling)
+        of_x = times(of_thin, a.T).view(ctx.shape) if ctx.needs_input_grad[1] else None
+        return gradients[0], of_x, times(of_thin.T, flat.T), gradient_of_b(gradient, thin), None
 
 
 def added(ctx: Any, result: torch.Tensor, thin: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -82,4 +84,4 @@ def added(ctx: Any, result: torch.Tensor, thin: torch.Tensor, b: torch.Tensor) -
 
 def gradient_of_b(of_rows: torch.Tensor, thin: torch.Tensor) -> torch.Tensor:
     """(outputs, rank), by the product that takes half the time on a processor."""
-    return (thin.T @ of_rows).T
+    return times(thin.T, of_rows.T).T
