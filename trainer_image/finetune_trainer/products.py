@@ -34,13 +34,11 @@ def times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """
     if _fits(x) and _fits(weight) and by_onednn():
         made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-        return made
+        return made.detach()  # of three dimensions it is a view, which autograd lets nobody change
     return torch.nn.functional.linear(x, weight)
 
 
-def linear(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """x Wᵀ + b, with gradients; the same arguments as `times`."""
     if torch.is_autocast_enabled(x.device.type) or not (_fits(x) and _fits(weight)):
         return torch.nn.functional.linear(x, weight, bias)
