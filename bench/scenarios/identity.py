@@ -27,6 +27,7 @@ _CODE = (
     "methods",
     "metrics.py",
     "objectives",
+    "products.py",
     "tasks",
     "threads.py",
 )

@@ -39,6 +39,6 @@ LADDER = {
     "supervised": "only supervised positions reach the head",
     "parts": "the logits of 256 positions at a time",
     "loop": "jemalloc",
-    "ours": "this trainer: the update added in place; checkpoints, progress, a stop at any step",
+    "ours": "this trainer: oneDNN's products; a node for each norm and update; checkpoints",
 }
 """Each has what the one before has, and one trick more."""
