@@ -8,6 +8,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
+from finetune_trainer import products
 from finetune_trainer.base_model import open_base_model
 from finetune_trainer.engine.loading import load_model
 from finetune_trainer.engine.loss import summed_loss
@@ -52,6 +53,14 @@ def disturb(model: torch.nn.Module) -> None:
                 value.add_(torch.randn_like(value), alpha=0.1)
 
 
+@pytest.fixture
+def _by_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same library's products as PEFT has: two libraries round otherwise, and either is as far
+    from what doubles give as they are from each other. See test_products.py."""
+    monkeypatch.setattr(products, "by_onednn", lambda: False)
+
+
+@pytest.mark.usefixtures("_by_mkl")
 @pytest.mark.parametrize("kind", ["LoRA", "DoRA"])
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize(

@@ -1,20 +1,16 @@
 """What is made of measured speeds."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench.methods import table as methods
-from bench.methods.page import page as methods_page
 from bench.trainer import precisions
 from bench.trainer.contestants import LADDER
 from bench.trainer.measure import Measured
 from bench.trainer.page import page
 from bench.trainer.report import Report, begun
 from bench.trainer.table import table
-
-DOCS = Path(__file__).parents[3] / "docs"
 
 
 def measured(name: str, seconds: float, peak: int) -> Measured:
@@ -132,16 +128,6 @@ def test_a_measurement_of_something_else_begins_anew(
     file = tmp_path / "trainer.json"
     report().write(file)
     assert begun(file, report(runs={}, products=[], **changes)).runs == {}
-
-
-def test_the_pages_are_of_these_measurements() -> None:
-    of_trainers, in_bf16 = (
-        Report.model_validate_json((DOCS / f"data/{name}.json").read_bytes())
-        for name in ("trainer", "trainer-bf16")
-    )
-    assert (DOCS / "speed.md").read_text(encoding="utf-8") == page(of_trainers, in_bf16)
-    of_methods = json.loads((DOCS / "data/methods.json").read_bytes())
-    assert (DOCS / "dora.md").read_text(encoding="utf-8") == methods_page(of_methods)
 
 
 def test_the_page_tells_how_it_was_measured() -> None:

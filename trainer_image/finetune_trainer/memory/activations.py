@@ -4,8 +4,8 @@ For the modules of transformers 5.23 and peft 0.21 as this trainer calls them: a
 matrix of scores, no dropout in the base, documents end to end in one row. Each line is a tensor
 that a node of the graph saves; tests/trainer/test_memory.py counts them by torch's
 saved_tensors_hooks, and the sums are equal. Frozen linear modules keep nothing; an adapter keeps
-its input, once in FP32, but under autocast a BF16 copy for each module, because only leaves are
-cast once.
+its input, once for all modules that share it, but under autocast a BF16 copy for each module,
+because only leaves are cast once; not so LoRA on a processor (methods/fused_lora.py).
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ from finetune_trainer.memory.architecture import Architecture, Linear, Role
 from finetune_trainer.memory.trained import scales_inputs, targeted
 from finetune_trainer.recipe import Device, MethodType, QuantizationType, Recipe
 
+_FP32 = 4
+"""Bytes of a number."""
 _OF_RMS = 4
 """Bytes of 1 / RMS of a token."""
 
@@ -102,7 +104,7 @@ def _method(recipe: Recipe, architecture: Architecture, size: int) -> int:
     method = recipe.method
     match method.type:
         case MethodType.FULL:
-            return _inputs(architecture.linears, size)
+            return _inputs(architecture.linears, size, shared=size == _FP32)
         case MethodType.PROMPT_TUNING:
             count = 0
         case MethodType.IA3:
@@ -117,7 +119,9 @@ def _method(recipe: Recipe, architecture: Architecture, size: int) -> int:
             count = size * sum(rank + each.outputs for each in modules)
         case MethodType.LORA | MethodType.DORA:
             modules = targeted(architecture, method.targets)
-            count = _inputs(modules, size) + size * method.low_rank.rank * len(modules)
+            shared = size == _FP32 or _is_in_one_node(recipe)
+            count = _inputs(modules, size, shared=shared)
+            count += size * method.low_rank.rank * len(modules)
             if method.type is MethodType.DORA:
                 count += size * sum(_turned(each, architecture, size) for each in modules)
             if method.low_rank.dropout:
@@ -134,18 +138,31 @@ def _eight_bits(recipe: Recipe, architecture: Architecture, size: int) -> int:
     adapted: tuple[Linear, ...] = ()
     if recipe.method.type in (MethodType.LORA, MethodType.DORA):
         adapted = targeted(architecture, recipe.method.targets)
-    count = _inputs([each for each in architecture.linears if each not in adapted], size)
+    others = [each for each in architecture.linears if each not in adapted]
+    count = _inputs(others, size, shared=size == _FP32)
     if recipe.compute.device is Device.GPU:
-        count += _inputs(architecture.linears, size)
+        count += _inputs(architecture.linears, size, shared=size == _FP32)
     return count
 
 
-def _inputs(modules: Sequence[Linear], size: int) -> int:
-    """The inputs of modules that keep them."""
-    if size == 2:
+def _is_in_one_node(recipe: Recipe) -> bool:
+    """Whether LoRA is added to the frozen layer's product by a node of its own, also in BF16."""
+    low_rank, device = recipe.method.low_rank, recipe.compute.device
+    whole = recipe.quantization.type is QuantizationType.NONE
+    lora = recipe.method.type is MethodType.LORA
+    return lora and whole and device is Device.CPU and not low_rank.dropout
+
+
+def _inputs(modules: Sequence[Linear], size: int, *, shared: bool) -> int:
+    """The inputs of modules that keep them.
+
+    Args:
+        shared: whether those that have the same input keep it once.
+    """
+    if not shared:
         return size * sum(each.inputs for each in modules)
-    shared = {_source(each.role): each.inputs for each in modules}
-    return size * sum(shared.values())
+    sources = {_source(each.role): each.inputs for each in modules}
+    return size * sum(sources.values())
 
 
 def _source(role: Role) -> Role:

@@ -48,9 +48,12 @@ def _computed(x: torch.Tensor) -> torch.dtype:
 
 
 def _is_frozen(base: torch.nn.Linear, dtype: torch.dtype) -> bool:
-    """On a processor, as it is to be computed. What is kept on a GPU is PEFT's: it was measured."""
+    """On a processor, whole, and as it is to be computed. What is kept on a GPU is PEFT's: it was
+    measured."""
     weight = base.weight
-    return not weight.requires_grad and weight.dtype == dtype and weight.device.type == "cpu"
+    shared_out = hasattr(weight, "ds_shape")  # ZeRO-3 brings it together when the layer is called
+    ready = weight.device.type == "cpu" and weight.dtype == dtype and not shared_out
+    return ready and not weight.requires_grad
 
 
 class _Together(torch.autograd.Function):
