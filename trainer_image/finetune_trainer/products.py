@@ -7,7 +7,7 @@ other number formats and for graphs that are compiled.
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -19,7 +19,8 @@ def by_onednn() -> bool:
     """Whether this processor is one of those; never depends on how fast anything was, so that a
     training that goes on elsewhere on such a machine computes the same."""
     wide = "AVX512" in torch.backends.cpu.get_cpu_capability()
-    return wide and torch.backends.mkldnn.is_available() and not _is_intel()
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return wide and available and not _is_intel()
 
 
 def times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -63,7 +64,7 @@ def use_in(model: torch.nn.Module) -> None:
         model.set_submodule(name, Linear(module))
 
 
-def is_plain(layer: object) -> bool:
+def is_plain(layer: object) -> TypeGuard[torch.nn.Linear]:
     """Whether a layer multiplies by its weight as it is: bitsandbytes' layers are torch's too."""
     return type(layer) in (torch.nn.Linear, Linear)
 
