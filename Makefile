@@ -184,7 +184,7 @@ test-cluster: images compiler $(if $(filter dev,$(CLUSTER)),karpenter kueue) ## 
 		--numprocesses=$(TEST_PROCESSES) --dist=loadfile $(PYTEST_ARGUMENTS) || test $$? = 5
 	@# One process for those that bear no others in the cluster, two for those that do not use it.
 	$(DEVCLUSTER) exec -- $(PYTHON) -m pytest tests/cluster -m "exclusive or apart" \
-		--numprocesses=3 --dist=loadgroup $(PYTEST_ARGUMENTS) || test $$? = 5
+		--numprocesses=3 --dist=loadscope $(PYTEST_ARGUMENTS) || test $$? = 5
 
 .PHONY: chaos
 chaos: export CHAOS_SECONDS ?= 600

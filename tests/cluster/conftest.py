@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.cluster.kube import Kube, KubectlError, restricted
 from tests.cluster.simulation.control_plane import ControlPlane, control_plane
@@ -32,6 +33,9 @@ ROOT = Path(__file__).parents[2]
 DEVCLUSTER = ROOT / "dev/cluster/devcluster"
 OPERATOR_NAMESPACE = "finetune-system"
 NAMESPACE_GONE_WITHIN = 180  # s: a trainer's termination grace is 120 s
+
+APART = "tests/cluster/apart/"
+"""Of files whose tests are all apart."""
 
 failed = pytest.StashKey[bool]()
 
@@ -51,11 +55,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return bool(item.get_closest_marker("last")) - bool(item.get_closest_marker("first"))
 
     items.sort(key=place)
-    for item in items:
-        # What runs one after the other, while several processes test.
-        exclusive = item.get_closest_marker("exclusive")
-        group = "exclusive" if exclusive else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """With `--dist=loadscope`: one process for all that is exclusive, the others for what is apart,
+    a file at a time."""
+    return _OneAndOthers(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+class _OneAndOthers(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if nodeid.startswith(APART) else "exclusive"
 
 
 @pytest.hookimpl(wrapper=True)

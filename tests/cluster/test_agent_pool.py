@@ -16,11 +16,11 @@ from tests.arm.cluster import FakeCluster
 from tests.arm.server import CLUSTER, GROUP, SUBSCRIPTION, ArmServer
 from tests.arm.tunnel import public_cloud
 from tests.cluster.agent_pools import machines
+from tests.cluster.apart.test_given_nodes import FINALIZER
 from tests.cluster.conftest import dump
 from tests.cluster.kube import Kube, Object
 from tests.cluster.resilience.jobs import Sources, finetune_job, push_sources, weights
 from tests.cluster.simulation.world import JOBS, World, world
-from tests.cluster.test_given_nodes import FINALIZER
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.timeout(420)]
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.cluster.apart.test_operator_writes import post, token_of
 from tests.cluster.simulation import trainer
 from tests.cluster.simulation.api import Object
 from tests.cluster.simulation.control_plane import ControlPlane
@@ -29,7 +30,6 @@ from tests.cluster.simulation.node import End
 from tests.cluster.simulation.operator_process import OperatorProcess
 from tests.cluster.simulation.proxy import Proxy, Write
 from tests.cluster.simulation.world import World, world
-from tests.cluster.test_operator_writes import post, token_of
 
 pytestmark = pytest.mark.apart
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.apart.test_given_nodes import FINALIZER, Script
 from tests.cluster.conftest import DEVCLUSTER
 from tests.cluster.kube import Kube, condition
 from tests.cluster.simulation import trainer
@@ -20,7 +21,6 @@ from tests.cluster.simulation.control_plane import ControlPlane
 from tests.cluster.simulation.karpenter import NODE_CLASS, Karpenter, Machine, karpenter
 from tests.cluster.simulation.node import SimulatedNode
 from tests.cluster.simulation.world import World, world
-from tests.cluster.test_given_nodes import FINALIZER, Script
 
 pytestmark = [
     pytest.mark.apart,
