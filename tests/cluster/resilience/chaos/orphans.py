@@ -33,6 +33,7 @@ async def objects(api: Api, namespace: str) -> dict[str, list[Object]]:
         each
         for each in await api.items("/api/v1/persistentvolumes")
         if each["spec"].get("claimRef", {}).get("namespace") == namespace
+        and "simulated" not in each["metadata"].get("labels", {})  # those are the test's own
     ]
     found = {
         plural: [

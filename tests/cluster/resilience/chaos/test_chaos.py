@@ -123,7 +123,8 @@ async def serving(api: Api, namespace: str, script: Script) -> AsyncIterator[Non
         yield
     finally:
         await api.ask("DELETE", path, absent=True)
-        pods = f"/api/v1/pods?fieldSelector=spec.nodeName={namespace}"
+        selected = f"spec.nodeName={namespace},status.phase!=Succeeded,status.phase!=Failed"
+        pods = f"/api/v1/pods?fieldSelector={selected}"
         async with asyncio.timeout(TIDY_WITHIN):
             while True:  # a node that is gone ends no pods
                 if not await api.items(pods):
