@@ -80,6 +80,17 @@ def test_other_number_formats_are_left_to_torch() -> None:
         assert products.linear(numbers(7, 24), numbers(40, 24)).dtype is torch.bfloat16
 
 
+@pytest.mark.parametrize("bias", [None, numbers(40).bfloat16()], ids=["plain", "bias"])
+def test_what_is_smaller_than_a_step_of_bfloat16_is_not_lost(bias: torch.Tensor | None) -> None:
+    x, weight = numbers(4000, 24).bfloat16(), numbers(40, 24).bfloat16()
+    before = linear(x, weight, bias)
+    small = before * 2**-11  # a step is 2⁻⁸ to 2⁻⁷ of a number
+    assert torch.equal(before + small, before)
+    made = products.plus(x, weight, bias, small).float()
+    change = ((made - before.float()) * before.float()).sum() / before.float().square().sum()
+    assert float(change) == pytest.approx(2**-11, rel=0.1)
+
+
 def load(path: Path, **changes: Any) -> torch.nn.Module:
     base, made = open_base_model(path, 128), recipe(**changes)
     loaded = load_model(base, torch.float32, torch.device("cpu"))

@@ -75,9 +75,11 @@ class _Together(torch.autograd.Function):
         thin = times(flat, thin_a).mul_(scaling)
         ctx.save_for_backward(flat, weight, thin, thin_a, thin_b)
         ctx.scaling, ctx.of_x, ctx.of_adapter = scaling, x.dtype, a.dtype
-        rows = times(flat, weight).addmm_(thin, thin_b.T)
-        if bias is not None:
-            rows += bias
+        if dtype is torch.bfloat16:
+            rows = products.plus(flat, weight, bias, times(thin, thin_b))
+        else:
+            rows = times(flat, weight).addmm_(thin, thin_b.T)
+            rows = rows if bias is None else rows.add_(bias)
         return rows.view(*x.shape[:-1], -1)
 
     @staticmethod
