@@ -80,8 +80,13 @@ def test_other_number_formats_are_left_to_torch() -> None:
         assert products.linear(numbers(7, 24), numbers(40, 24)).dtype is torch.bfloat16
 
 
+@pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("bias", [None, numbers(40).bfloat16()], ids=["plain", "bias"])
-def test_what_is_smaller_than_a_step_of_bfloat16_is_not_lost(bias: torch.Tensor | None) -> None:
+def test_what_is_smaller_than_a_step_of_bfloat16_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, bias: torch.Tensor | None, onednn: bool
+) -> None:
+    if not onednn:
+        monkeypatch.setattr(products, "_multiplies_bfloat16", lambda: False)
     x, weight = numbers(4000, 24).bfloat16(), numbers(40, 24).bfloat16()
     before = linear(x, weight, bias)
     small = before * 2**-11  # a step is 2⁻⁸ to 2⁻⁷ of a number

@@ -23,6 +23,12 @@ def by_onednn() -> bool:
     return wide and available and not _is_intel()
 
 
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Whether oneDNN does, which wants AVX-512 or its like for it."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """x Wᵀ, not to be differentiated.
 
@@ -50,8 +56,13 @@ def plus(
     A product that is rounded first lies on BF16's grid, and whatever is smaller than half a step of
     it is lost when it is added: after nine steps of LoRA that was half of what had been learned.
     """
-    made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, weight, bias, "add")
-    return made
+    if _multiplies_bfloat16():
+        made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            x, other, weight, bias, "add"
+        )
+        return made
+    wide = None if bias is None else bias.float()
+    return torch.nn.functional.linear(x.float(), weight.float(), wide).add_(other).to(x.dtype)
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

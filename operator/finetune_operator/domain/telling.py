@@ -102,8 +102,9 @@ def tell(before: FineTuneJobStatus, after: FineTuneJobStatus, created: datetime 
         restarted=attempt.reason if attempt and not finished else "",
         finished=finished,
         first_step=change.first_step(created),
-        spent=cost.spent(after.cost) - cost.spent(before.cost),
-        idle=cost.idle(after.cost) - cost.idle(before.cost),
+        # A bill that somebody has removed begins anew, and takes nothing back.
+        spent=max(Decimal(0), cost.spent(after.cost) - cost.spent(before.cost)),
+        idle=max(Decimal(0), cost.idle(after.cost) - cost.idle(before.cost)),
     )
 
 

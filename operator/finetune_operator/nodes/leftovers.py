@@ -67,8 +67,8 @@ async def objects_left(client: Client, kind: Kind, labels: str = "") -> list[Lef
         for each in found
         if "deletionTimestamp" not in each["metadata"] and (owner := _owner(each)) is not None
     ]
-    lost = await gone(client, {owner for _, owner in owned})
-    return [_leftover(kind, each, owner) for each, owner in owned if owner in lost]
+    away = await gone(client, {owner for _, owner in owned})
+    return [_leftover(kind, each, owner) for each, owner in owned if owner in away]
 
 
 def lost(owner: object) -> str:

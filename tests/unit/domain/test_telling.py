@@ -148,6 +148,8 @@ def test_what_nodes_cost_is_told_bit_by_bit() -> None:
         (float(cost.spent(bill)), float(cost.idle(bill)))
     )
     assert len([told for told in world.told if told.spent]) > 3
+    emptied = world.job.status.model_copy(update={"cost": None})
+    assert tell(world.job.status, emptied, START).spent == 0, "no counter goes back"
 
 
 def test_time_in_suspension_is_nobodys() -> None:
