@@ -117,10 +117,14 @@ class Proxy:
             response = web.StreamResponse(status=upstream.status)
             response.content_type = upstream.content_type
             with contextlib.suppress(aiohttp.ClientConnectionResetError):  # the operator was killed
-                await response.prepare(request)
-                async for chunk in upstream.content.iter_any():
-                    await response.write(chunk)
-                await response.write_eof()
+                try:
+                    await response.prepare(request)
+                    async for chunk in upstream.content.iter_any():
+                        await response.write(chunk)
+                    await response.write_eof()
+                finally:
+                    if not upstream.content.at_eof():
+                        _abort(upstream)
             return response
 
     def _ask(
@@ -137,6 +141,13 @@ class Proxy:
             },
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
         )
+
+
+def _abort(upstream: aiohttp.ClientResponse) -> None:
+    """Closed, it would await the API server's farewell in TLS, which no session waits for: a busy
+    server's comes after the test's event loop is gone."""
+    if upstream.connection is not None and upstream.connection.transport is not None:
+        upstream.connection.transport.abort()
 
 
 def _write(request: web.Request, body: bytes) -> Write:
