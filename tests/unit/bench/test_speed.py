@@ -1,16 +1,20 @@
 """What is made of measured speeds."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bench.methods import table as methods
+from bench.methods.page import page as steps_page
 from bench.trainer import precisions
 from bench.trainer.contestants import LADDER
 from bench.trainer.measure import Measured
 from bench.trainer.page import page
 from bench.trainer.report import Report, begun
 from bench.trainer.table import table
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def measured(name: str, seconds: float, peak: int) -> Measured:
@@ -136,3 +140,13 @@ def test_the_page_tells_how_it_was_measured() -> None:
     (ours,) = (line for line in said.splitlines() if line.startswith("| this trainer | 1.000"))
     assert "| 1.00 × | 40% | 1.00 GiB |" in ours
     assert ours.endswith("| 2.000 | 1 |"), "the last column is of rounds"
+
+
+def test_the_pages_are_of_these_measurements() -> None:
+    in_fp32, in_bf16 = (
+        Report.model_validate_json((DOCS / f"data/{name}.json").read_bytes())
+        for name in ("trainer", "trainer-bf16")
+    )
+    assert (DOCS / "speed.md").read_text(encoding="utf-8") == page(in_fp32, in_bf16)
+    steps = json.loads((DOCS / "data/methods.json").read_bytes())
+    assert (DOCS / "dora.md").read_text(encoding="utf-8") == steps_page(steps)
