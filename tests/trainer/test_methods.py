@@ -15,6 +15,7 @@ from finetune_trainer.engine.loss import summed_loss
 from finetune_trainer.engine.rows import make_row
 from finetune_trainer.methods import METHODS
 from finetune_trainer.methods.factored_dora import FactoredLinear
+from finetune_trainer.methods.fused_lora import FusedLinear
 from finetune_trainer.methods.loftq import restore_what_quantization_lost
 from finetune_trainer.methods.rates import set_rates
 from finetune_trainer.recipe import MethodType, QuantizationType, Recipe
@@ -113,6 +114,24 @@ def test_magnitudes_change_what_a_bfloat16_model_says() -> None:
         magnitude.data = magnitude.float() * (1 + 2**-8)
         ratio = float((layer(x).float() * before).sum() / before.square().sum())
     assert 2**-9 < ratio - 1 < 2**-6
+
+
+@pytest.mark.parametrize(("kind", "use_dora"), [(FusedLinear, False), (FactoredLinear, True)])
+def test_a_small_update_changes_what_a_bfloat16_model_says(kind: Any, use_dora: bool) -> None:
+    """Most of it were lost in a sum with a product that is rounded already."""
+    torch.manual_seed(1)
+    base = torch.nn.Linear(64, 64, bias=False, dtype=torch.bfloat16).requires_grad_(False)
+    config = LoraConfig(use_dora=use_dora)
+    layer: Any = kind(base, "default", config=config, r=4, lora_alpha=8)
+    x = torch.randn(2000, 64, dtype=torch.bfloat16)
+    a, b = (each["default"].weight for each in (layer.lora_A, layer.lora_B))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        before = layer(x).float()
+        b.normal_(std=2**-12)
+        told = layer(x).float() - before
+    update = 2 * x.float() @ a.detach().float().T @ b.detach().float().T
+    assert float(before.std() / update.std()) > 2**9
+    assert 0.9 < float((told * update).sum() / update.square().sum()) < 1.1
 
 
 @pytest.mark.parametrize("kind", ["LoRA", "DoRA", "VeRA", "IA3"])

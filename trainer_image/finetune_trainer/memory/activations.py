@@ -5,7 +5,7 @@ matrix of scores, no dropout in the base, documents end to end in one row. Each 
 that a node of the graph saves; tests/trainer/test_memory.py counts them by torch's
 saved_tensors_hooks, and the sums are equal. Frozen linear modules keep nothing; an adapter keeps
 its input, once for all modules that share it, but under autocast a BF16 copy for each module,
-because only leaves are cast once; not so LoRA on a processor (methods/fused_lora.py).
+because only leaves are cast once; not so on a processor (methods/frozen_product.py).
 """
 
 from collections.abc import Sequence
@@ -146,11 +146,10 @@ def _eight_bits(recipe: Recipe, architecture: Architecture, size: int) -> int:
 
 
 def _is_in_one_node(recipe: Recipe) -> bool:
-    """Whether LoRA is added to the frozen layer's product by a node of its own, also in BF16."""
+    """Whether one node makes the frozen layer's product and the update of it, also in BF16."""
     low_rank, device = recipe.method.low_rank, recipe.compute.device
     whole = recipe.quantization.type is QuantizationType.NONE
-    lora = recipe.method.type is MethodType.LORA
-    return lora and whole and device is Device.CPU and not low_rank.dropout
+    return whole and device is Device.CPU and not low_rank.dropout
 
 
 def _inputs(modules: Sequence[Linear], size: int, *, shared: bool) -> int:

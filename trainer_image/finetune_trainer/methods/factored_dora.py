@@ -6,6 +6,7 @@ tokens and the memory of the weight; this costs as much as `rank` tokens. W is a
 only, so that it may be quantized or sharded.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from peft.tuners.lora.dora import DoraLinearLayer
 from peft.tuners.lora.variants import DoraLinearVariant
 from peft.utils.integrations import gather_params_ctx
 
-from finetune_trainer.methods.fused_lora import added, gradient_of_b
+from finetune_trainer.methods import columns, frozen_product
+from finetune_trainer.methods.frozen_product import Kept, computed, gradient_of_b, is_frozen
+from finetune_trainer.methods.fused_lora import added, drops, is_alone
 from finetune_trainer.products import is_plain, times
 
 _ROWS = 1024
@@ -49,28 +52,38 @@ class FactoredDoRA(DoraLinearLayer):
         lora_B: torch.nn.Linear,  # noqa: N803
         scaling: float,
         base_layer: Any,
-        result: torch.Tensor,
+        result: torch.Tensor | None,
         dropped: bool,
     ) -> torch.Tensor:
         """The whole output of the module.
 
         Args:
             x: the input, after dropout.
-            result: what the base layer makes of the input before dropout.
+            result: what the base layer makes of the input before dropout; None for a frozen one
+                that is asked for it together with the update.
             dropped: whether dropout has changed the input.
         """
         a, b = lora_A.weight, lora_B.weight
-        with torch.no_grad():
-            square = self._square(base_layer, a, b, scaling)
-        # The norm is a constant to the gradient: DoRA, section 4.3.
+
+        def square_of_norm() -> torch.Tensor:
+            # The norm is a constant to the gradient: DoRA, section 4.3.
+            with torch.no_grad():
+                return self._square(base_layer, a, b, scaling)
+
+        bias = getattr(base_layer, "bias", None)
+        made: torch.Tensor
+        if result is None:
+            weight, magnitude = base_layer.weight, self.weight
+            made = _Together.apply(x, weight, a, b, magnitude, square_of_norm, scaling)  # type: ignore[no-untyped-call]
+            return made if bias is None else made + bias
+        square = square_of_norm()
         if dropped:
             factor = self.weight * square.rsqrt()
             update = lora_B(lora_A(x)) * scaling
             turned: torch.Tensor = (factor - 1) * _product(base_layer, x) + factor * update
             return result + turned.to(result.dtype)
-        bias = getattr(base_layer, "bias", None)
         row = result if bias is None else result - bias
-        made: torch.Tensor = _Turned.apply(row, x, a, b, self.weight, square, scaling)  # type: ignore[no-untyped-call]
+        made = _Turned.apply(row, x, a, b, self.weight, square, scaling)  # type: ignore[no-untyped-call]
         return made if bias is None else made + bias
 
     def _square(
@@ -82,18 +95,58 @@ class FactoredDoRA(DoraLinearLayer):
     ) -> torch.Tensor:
         """‖W + sBA‖² of each row."""
         a, b = lora_A.float(), lora_B.float()
-        inner = torch.addmm(_rows(base_layer, lora_A).float(), b, a @ a.T, alpha=scaling / 2)
-        square = torch.add(self.square, torch.linalg.vecdot(inner, b), alpha=2 * scaling)
+        inner = _rows(base_layer, lora_A).float()
+        # In place, and into what is there: else autocast would round all of it to BF16.
+        gram = torch.mm(a, a.T, out=inner.new_empty(a.shape[0], a.shape[0]))
+        inner.addmm_(b, gram, alpha=scaling / 2).mul_(b)
+        square = self.square.clone().addmv_(inner, inner.new_full((a.shape[0],), 2 * scaling))
         # Rounding may leave a row that the update cancels a little below zero.
         return square.clamp_min_(torch.finfo(square.dtype).tiny)
 
 
-class _Turned(torch.autograd.Function):
-    """magnitude / √square ⊙ (row + s·x Aᵀ Bᵀ), written over the row.
+class _Together(torch.autograd.Function):
+    """magnitude / √square ⊙ (x Wᵀ + s·(x Aᵀ) Bᵀ), where W is not trained.
 
     For the gradient it keeps its own output, which the model keeps anyway: plain operations would
     keep the sum as well, a tensor as large for each module.
     """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch hands them over by position
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        magnitude: torch.Tensor,
+        square: Callable[[], torch.Tensor],
+        scaling: float,
+    ) -> torch.Tensor:
+        rows, kept = frozen_product.forward(x, weight, None, a, b, scaling)
+        # Asked for only now: the product has brought the weight near to the processor.
+        factor = square().rsqrt_().mul_(magnitude)
+        columns.scale_(rows, factor)
+        output = rows.view(*x.shape[:-1], -1)
+        ctx.save_for_backward(*kept, magnitude, factor, output)
+        ctx.scaling, ctx.of_x, ctx.of_adapter = scaling, x.dtype, a.dtype
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        *saved, magnitude, factor, output = ctx.saved_tensors
+        (given,) = gradients
+        of_rows, of_logarithm = columns.gradients(
+            given.flatten(0, -2), output.flatten(0, -2), factor
+        )
+        kept, of_x = Kept(*saved), ctx.needs_input_grad[0]
+        made = frozen_product.backward(of_rows, kept, ctx.scaling, of_x=of_x)
+        x = None if made.x is None else made.x.to(ctx.of_x).view(*given.shape[:-1], -1)
+        of_a, of_b = made.a.to(ctx.of_adapter), made.b.to(ctx.of_adapter)
+        return x, None, of_a, of_b, of_logarithm / magnitude, None, None
+
+
+class _Turned(torch.autograd.Function):
+    """magnitude / √square ⊙ (row + s·x Aᵀ Bᵀ), written over the row; it keeps its own output."""
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch hands them over by position
@@ -109,10 +162,9 @@ class _Turned(torch.autograd.Function):
         dtype = row.dtype  # that of products under autocast, where x comes in FP32
         flat = x.flatten(0, -2).to(dtype)
         thin = times(flat, a.to(dtype)).mul_(scaling)
-        output = added(ctx, row, thin, b.to(dtype))
-        # The factor stays FP32: rounded to bfloat16, most steps of a magnitude would be none.
         factor = magnitude * square.rsqrt()
-        output.mul_(factor)
+        output = added(ctx, row, thin, b.to(dtype))
+        columns.scale_(output.flatten(0, -2), factor)
         ctx.save_for_backward(flat, thin, a, b, magnitude, factor, output)
         ctx.scaling, ctx.x = scaling, (x.shape, x.dtype)
         return output
@@ -120,17 +172,17 @@ class _Turned(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         flat, thin, a, b, magnitude, factor, output = ctx.saved_tensors
-        (gradient,) = gradients
-        product = gradient * output
-        of_magnitude = product.flatten(0, -2).sum(dim=0, dtype=factor.dtype) / magnitude
-        of_row = torch.mul(gradient, factor, out=product)
-        of_rows = of_row.flatten(0, -2)
+        (given,) = gradients
+        of_rows, of_logarithm = columns.gradients(
+            given.flatten(0, -2), output.flatten(0, -2), factor
+        )
         of_thin = times(of_rows, b.to(flat.dtype).T).mul_(ctx.scaling)
         shape, dtype = ctx.x
         of_x = None
         if ctx.needs_input_grad[1]:
             of_x = times(of_thin, a.to(flat.dtype).T).view(shape).to(dtype)
         of_a, of_b = times(of_thin.T, flat.T), gradient_of_b(of_rows, thin)
+        of_row, of_magnitude = of_rows.view(given.shape), of_logarithm / magnitude
         return of_row, of_x, of_a.to(a.dtype), of_b.to(b.dtype), of_magnitude, None, None
 
 
@@ -152,10 +204,13 @@ class FactoredVariant(DoraLinearVariant):
 
     @staticmethod
     def forward(
-        module: Any, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **kwargs: Any
+        module: Any,
+        active_adapter: str,
+        x: torch.Tensor,
+        result: torch.Tensor | None,
+        **kwargs: Any,
     ) -> torch.Tensor:
-        dropout = module.lora_dropout[active_adapter]
-        dropped = module.training and not isinstance(dropout, torch.nn.Identity)
+        dropout, dropped = module.lora_dropout[active_adapter], drops(module)
         output: torch.Tensor = module.lora_magnitude_vector[active_adapter](
             dropout(x) if dropped else x,
             lora_A=module.lora_A[active_adapter],
@@ -169,6 +224,13 @@ class FactoredVariant(DoraLinearVariant):
 
 
 class FactoredLinear(Linear):
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        plainly = not (args or kwargs or drops(self)) and is_alone(self)
+        if plainly and is_frozen(self.base_layer, computed(x)):
+            return FactoredVariant.forward(self, "default", x, None)
+        theirs: torch.Tensor = super().forward(x, *args, **kwargs)
+        return theirs
+
     def resolve_lora_variant(self, **kwargs: Any) -> FactoredVariant:
         return FactoredVariant()
 
@@ -184,7 +246,7 @@ def _rows(base_layer: Any, a: torch.Tensor) -> torch.Tensor:
     """W Aᵀ, (rows of W, rank), by whatever the layer is."""
     weight: torch.Tensor = base_layer.weight
     if is_plain(base_layer) and weight.dtype == a.dtype and weight.dim() == 2:
-        return times(weight, a.T.contiguous().T)  # a third of the time of A Wᵀ by MKL
+        return times(weight, a)  # a third of the time of A Wᵀ by MKL
     return _product(base_layer, a).T
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear
 
-from finetune_trainer import products
+from finetune_trainer.methods import frozen_product
+from finetune_trainer.methods.frozen_product import Kept, computed, gradient_of_b, is_frozen
 from finetune_trainer.products import times
 
 
@@ -18,17 +19,16 @@ class FusedLinear(Linear):
     """PEFT's LoRA but for how the update is added."""
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if args or kwargs or not self._is_alone():
+        if args or kwargs or not is_alone(self):
             theirs: torch.Tensor = super().forward(x, *args, **kwargs)
             return theirs
         base, dropout = self.base_layer, self.lora_dropout["default"]
         a, b = self.lora_A["default"].weight, self.lora_B["default"].weight
         scaling: float = self.scaling["default"]
-        dropped = self.training and not isinstance(dropout, torch.nn.Identity)
-        dtype = _computed(x)
+        dtype = computed(x)
         fused: Any
-        if products.is_plain(base) and _is_frozen(base, dtype) and not dropped:
-            fused = _Together.apply(x, base.weight, base.bias, a, b, scaling, dtype)  # type: ignore[no-untyped-call]
+        if is_frozen(base, dtype) and not drops(self):
+            fused = _Together.apply(x, base.weight, base.bias, a, b, scaling)  # type: ignore[no-untyped-call]
         elif x.dtype == dtype == a.dtype:
             fused = _Added.apply(base(x), dropout(x), a, b, scaling)  # type: ignore[no-untyped-call]
         else:
@@ -36,29 +36,20 @@ class FusedLinear(Linear):
         made: torch.Tensor = fused
         return made
 
-    def _is_alone(self) -> bool:
-        """Whether the one adapter that is trained is to be added."""
-        return not (self.merged or self.disable_adapters) and self.active_adapters == ["default"]
+
+def is_alone(layer: Linear) -> bool:
+    """Whether the one adapter that is trained is to be added."""
+    alone: bool = layer.active_adapters == ["default"]
+    return alone and not (layer.merged or layer.disable_adapters)
 
 
-def _computed(x: torch.Tensor) -> torch.dtype:
-    """In what matrix products are computed here."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-
-
-def _is_frozen(base: torch.nn.Linear, dtype: torch.dtype) -> bool:
-    """On a processor, whole, and as it is to be computed. What is kept on a GPU is PEFT's: it was
-    measured."""
-    weight = base.weight
-    shared_out = hasattr(weight, "ds_shape")  # ZeRO-3 brings it together when the layer is called
-    ready = weight.device.type == "cpu" and weight.dtype == dtype and not shared_out
-    return ready and not weight.requires_grad
+def drops(layer: Linear) -> bool:
+    """Whether the input of its one adapter is thinned out."""
+    return layer.training and not isinstance(layer.lora_dropout["default"], torch.nn.Identity)
 
 
 class _Together(torch.autograd.Function):
-    """x Wᵀ + bias + s·(x Aᵀ) Bᵀ, with the gradients of x by both ways in one place. W and bias
-    are not trained, and are of the number format that products are computed in."""
+    """x Wᵀ + bias + s·(x Aᵀ) Bᵀ, where W and bias are not trained."""
 
     @staticmethod
     def forward(  # noqa: PLR0917 - torch hands them over by position
@@ -69,31 +60,19 @@ class _Together(torch.autograd.Function):
         a: torch.Tensor,
         b: torch.Tensor,
         scaling: float,
-        dtype: torch.dtype,
     ) -> torch.Tensor:
-        flat, thin_a, thin_b = x.flatten(0, -2).to(dtype), a.to(dtype), b.to(dtype)
-        thin = times(flat, thin_a).mul_(scaling)
-        ctx.save_for_backward(flat, weight, thin, thin_a, thin_b)
+        rows, kept = frozen_product.forward(x, weight, bias, a, b, scaling)
+        ctx.save_for_backward(*kept)
         ctx.scaling, ctx.of_x, ctx.of_adapter = scaling, x.dtype, a.dtype
-        if dtype is torch.bfloat16:
-            rows = products.plus(flat, weight, bias, times(thin, thin_b))
-        else:
-            rows = times(flat, weight).addmm_(thin, thin_b.T)
-            rows = rows if bias is None else rows.add_(bias)
         return rows.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        flat, weight, thin, a, b = ctx.saved_tensors
         (given,) = gradients
-        gradient = given.flatten(0, -2)
-        of_thin = times(gradient, b.T).mul_(ctx.scaling)
-        of_x = None
-        if ctx.needs_input_grad[0]:
-            rows = times(gradient, weight.T).addmm_(of_thin, a)
-            of_x = rows.to(ctx.of_x).view(*given.shape[:-1], -1)
-        of_a, of_b = times(of_thin.T, flat.T), gradient_of_b(gradient, thin)
-        return of_x, None, None, of_a.to(ctx.of_adapter), of_b.to(ctx.of_adapter), None, None
+        kept, of_x = Kept(*ctx.saved_tensors), ctx.needs_input_grad[0]
+        made = frozen_product.backward(given.flatten(0, -2), kept, ctx.scaling, of_x=of_x)
+        x = None if made.x is None else made.x.to(ctx.of_x).view(*given.shape[:-1], -1)
+        return x, None, None, made.a.to(ctx.of_adapter), made.b.to(ctx.of_adapter), None
 
 
 class _Added(torch.autograd.Function):
@@ -138,8 +117,3 @@ def added(ctx: Any, result: torch.Tensor, thin: torch.Tensor, b: torch.Tensor) -
     rows.addmm_(thin, b.T)
     ctx.mark_dirty(result)
     return result
-
-
-def gradient_of_b(of_rows: torch.Tensor, thin: torch.Tensor) -> torch.Tensor:
-    """(outputs, rank), by the product that takes half the time on a processor."""
-    return times(thin.T, of_rows.T).T
