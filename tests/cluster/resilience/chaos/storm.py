@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from tests.cluster.resilience.chaos.replica import Replica
 from tests.cluster.resilience.chaos.schedule import LEADER, Fault, Kind
 
 POLL_SECONDS = 0.3
+TRAINS_WITHIN = 120.0
+"""Seconds of calm in which a trainer runs, if none did amid the storm."""
 PROCESSES = {Kind.API_SERVER: "kube-apiserver", Kind.ETCD: "etcd"}
 
 
@@ -25,17 +28,24 @@ class Storm:
     """Job and attempt of each trainer that was killed."""
     _dead: set[str] = field(default_factory=set)
     """Names of their pods, which the API server may still say to be running."""
+    _a_trainer_is_dead: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def rage(self, faults: Iterable[Fault], seconds: float) -> None:
-        """Returns after so many seconds; what has found no victim by then is called off."""
+        """Returns after so many seconds; what has found no victim by then is called off.
+
+        But for the first trainer: operators that are disturbed enough bring none to train before
+        the storm is over, and then it is the first one after it that is killed.
+        """
         start = time.monotonic()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._strike(each, start)) for each in faults]
             await asyncio.sleep(seconds)
+            for each in self.replicas.values():
+                each.proxy.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._a_trainer_is_dead.wait(), TRAINS_WITHIN)
             for task in tasks:
                 task.cancel()
-        for each in self.replicas.values():
-            each.proxy.stop()
 
     async def _strike(self, fault: Fault, start: float) -> None:
         await asyncio.sleep(start + fault.second - time.monotonic())
@@ -69,6 +79,7 @@ class Storm:
                     labels = pod["metadata"]["labels"]
                     attempt = int(labels["finetune.dev/attempt"])
                     self.killed.append((labels["finetune.dev/job"], attempt))
+                    self._a_trainer_is_dead.set()
                     return
             await asyncio.sleep(POLL_SECONDS)
 

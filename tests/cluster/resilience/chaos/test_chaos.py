@@ -211,7 +211,7 @@ def wrongs(
         yield from judgement.undeserved(job)
         yield from judgement.miscounted(job, storm.killed)
         yield from judgement.trained_too_often(job["metadata"]["name"], the_scene.logs, INTERVAL)
-    assert storm.killed, "no trainer was killed: the storm was over before one trained"
+    assert storm.killed, "no trainer was killed: none ran, amid the storm or in the calm after it"
 
 
 def report(the_scene: Scene, storm: Storm, over_after: float, took: float) -> str:
