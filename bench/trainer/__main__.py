@@ -34,13 +34,14 @@ def main() -> int:
     parser.add_argument("--precision", choices=("FP32", "BF16"), default="FP32")
     parser.add_argument("--max-length", type=int, default=1024, help="of a conversation, tokens")
     parser.add_argument("--row", type=int, default=1280, help="of conversations end to end, tokens")
-    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=list(CONTESTANTS))
+    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, help="else all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="goes on with what is there")
     parser.add_argument("--page", type=Path, metavar="FILE", help="also write a page for people")
     parser.add_argument(
         "--beside", type=Path, metavar="FILE", help="what was measured in BF16, for the page"
     )
     arguments = parser.parse_args()
+    arguments.only = arguments.only or _differing(arguments.precision)
     report = begun(arguments.json, Report(versions=versions(), settings=_settings(arguments)))
     with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
         data = Path(folder) / "conversations.jsonl"
@@ -78,6 +79,11 @@ def main() -> int:
     return 1 if report.failed else 0
 
 
+def _differing(precision: str) -> list[str]:
+    """All, but for one that trains in FP32 amid others if they do so, too."""
+    return [name for name, each in CONTESTANTS.items() if each.precision != precision]
+
+
 def _fits(arguments: argparse.Namespace) -> Callable[[Messages], bool]:
     """Whether a conversation is short enough that nobody has to cut it."""
     tokenizer: Any = AutoTokenizer.from_pretrained(arguments.model)
@@ -104,7 +110,7 @@ def _run(name: str, arguments: argparse.Namespace, data: Path, work: Path) -> Me
         "--device",
         arguments.device,
         "--precision",
-        arguments.precision,
+        CONTESTANTS[name].precision or arguments.precision,
         "--max-length",
         str(arguments.max_length),
     ]

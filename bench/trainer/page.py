@@ -33,8 +33,8 @@ _IN_BF16 = """
 ## In bfloat16
 
 The same, where the weights that are frozen and the arithmetic are bfloat16, on a processor that has
-instructions for it (`--precision BF16 --only ours loop guide held_out`; the page is made with
-`--beside` and its file). Adapters stay FP32.
+instructions for it (`--precision BF16 --only ours ours_fp32 loop guide held_out`; the page is made
+with `--beside` and its file). Adapters stay FP32.
 """
 
 

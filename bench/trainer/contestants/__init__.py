@@ -16,10 +16,15 @@ class Contestant:
     them on a CPU; the others have what torch and libgomp do where nobody sets anything."""
     timed: bool = True
     """False of one that is run once, for what it has learned."""
+    module: str | None = None
+    """Its file, where that is another's."""
+    precision: str | None = None
+    """In what it trains, whatever the others do."""
 
 
 CONTESTANTS = {
     "ours": Contestant("this trainer", launched=True),
+    "ours_fp32": Contestant("the same in FP32", launched=True, module="ours", precision="FP32"),
     "loop": Contestant("a hand-written loop with the same tricks", launched=True),
     "guide": Contestant("transformers.Trainer + peft as the guide shows"),
     "grouped": Contestant("the same, grouped by length"),

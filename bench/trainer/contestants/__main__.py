@@ -13,7 +13,8 @@ def main() -> int:
     parser.add_argument("name", choices=CONTESTANTS)
     task.add_arguments(parser)
     arguments = parser.parse_args()
-    module = importlib.import_module(f"bench.trainer.contestants.{arguments.name}")
+    file = CONTESTANTS[arguments.name].module or arguments.name
+    module = importlib.import_module(f"bench.trainer.contestants.{file}")
     print(module.run(task.parse(arguments)).model_dump_json())
     return 0
 
