@@ -1,12 +1,15 @@
 """Records Kubernetes events, each under a name made from what it says.
 
 The same event of the same object is one Event whose count rises, so that a repeat never fills
-the namespace. Failing to record is logged and nothing more: conditions are the truth.
+the namespace. They are written behind the work, one after the other: what tells of a job never
+keeps the job waiting, nor the next one. Failing to record is logged and nothing more: conditions
+are the truth.
 """
 
+import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from datetime import UTC, datetime
 
 from finetune_operator.cluster.client import Client
@@ -16,6 +19,8 @@ from finetune_operator.domain.actions import Event, JsonObject
 from finetune_operator.domain.kinds import EVENT
 
 REMEMBERED = 4096
+WAITING = 10_000
+"""Events that are kept until they are written: more than that many jobs at once tell."""
 MESSAGE_LIMIT = 1024
 """Characters; the API server refuses longer messages of events."""
 
@@ -29,14 +34,33 @@ class EventRecorder:
         self._client = client
         self._seen: OrderedDict[str, tuple[int, str]] = OrderedDict()
         """Name of the Event → how often it happened, and first when."""
+        self._waiting: deque[tuple[JsonObject, Event, datetime]] = deque()
+        """Of what object, what, and when."""
+        self._more = asyncio.Event()
 
-    async def record(self, subject: JsonObject, event: Event, now: datetime) -> None:
-        """Creates the Event, or raises its count. Never raises an ApiError."""
-        manifest = self._manifest(subject, event, now)
-        try:
-            await self._write(manifest)
-        except ApiError as error:
-            _log.warning("event %s was not recorded: %s", event.reason, error)
+    def record(self, subject: JsonObject, event: Event, now: datetime) -> None:
+        """Will create the Event, or raise its count."""
+        if len(self._waiting) == WAITING:
+            _, lost, _ = self._waiting.popleft()
+            _log.warning("event %s was not recorded: too many wait", lost.reason)
+        self._waiting.append((_reference(subject), event, now))
+        self._more.set()
+
+    async def keep_up(self) -> None:
+        """Writes for ever what is recorded."""
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Writes what waits. Never raises an ApiError."""
+        while self._waiting:
+            involved, event, moment = self._waiting.popleft()
+            try:
+                await self._write(self._manifest(involved, event, moment))
+            except ApiError as error:
+                _log.warning("event %s was not recorded: %s", event.reason, error)
 
     async def _write(self, manifest: JsonObject) -> None:
         """Most events happen once, and to create one is the least work for the API server."""
@@ -64,10 +88,9 @@ class EventRecorder:
             known = {"count": count, "firstTimestamp": self._seen[name][1]}
             await self._client.merge({**manifest, **known})
 
-    def _manifest(self, subject: JsonObject, event: Event, now: datetime) -> JsonObject:
-        metadata = subject["metadata"]
-        identity = f"{metadata['uid']}/{event.reason}/{event.message}"
-        name = f"{metadata['name']}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    def _manifest(self, involved: JsonObject, event: Event, now: datetime) -> JsonObject:
+        identity = f"{involved['uid']}/{event.reason}/{event.message}"
+        name = f"{involved['name']}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
         moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         count, first = self._seen.pop(name, (0, moment))
         self._seen[name] = (count + 1, first)
@@ -76,14 +99,8 @@ class EventRecorder:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": metadata["namespace"]},
-            "involvedObject": {
-                "apiVersion": subject["apiVersion"],
-                "kind": subject["kind"],
-                "namespace": metadata["namespace"],
-                "name": metadata["name"],
-                "uid": metadata["uid"],
-            },
+            "metadata": {"name": name, "namespace": involved["namespace"]},
+            "involvedObject": involved,
             "type": "Warning" if event.warning else "Normal",
             "reason": event.reason,
             "message": event.message[:MESSAGE_LIMIT],
@@ -93,3 +110,10 @@ class EventRecorder:
             "firstTimestamp": first,
             "lastTimestamp": moment,
         }
+
+
+def _reference(subject: JsonObject) -> JsonObject:
+    """No more of an object than names it."""
+    metadata = subject["metadata"]
+    of_metadata = {each: metadata[each] for each in ("namespace", "name", "uid")}
+    return {"apiVersion": subject["apiVersion"], "kind": subject["kind"], **of_metadata}

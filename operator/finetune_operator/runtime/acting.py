@@ -57,15 +57,15 @@ async def say(
     """One status write if it changed, and only then the events. The object as it was written; None
     where nothing had changed."""
     written = await tools.client.patch_status(kind, live, _told(status))
-    await announce(tools, live, events)
+    announce(tools, live, events)
     return written
 
 
-async def announce(tools: Tools, subject: JsonObject, events: Iterable[Event]) -> None:
+def announce(tools: Tools, subject: JsonObject, events: Iterable[Event]) -> None:
     """Records what the stored status of an object says already."""
     for event in events:
         _log.info("%s: %s", event.reason, event.message)
-        await tools.recorder.record(subject, event, tools.now())
+        tools.recorder.record(subject, event, tools.now())
 
 
 def _told(status: JsonObject) -> JsonObject:

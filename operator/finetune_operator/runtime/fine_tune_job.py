@@ -167,7 +167,7 @@ class FineTuneJobReconciler:
             decision = after
             live = await self._store(key, job, live, decision) or live
             events += decision.events
-        await announce(self._tools, live, events)
+        announce(self._tools, live, events)
         return decision.requeue_after
 
     async def _create(self, actions: Iterable[Action]) -> tuple[list[JsonObject], ApiError | None]:
@@ -191,7 +191,7 @@ class FineTuneJobReconciler:
         if any(isinstance(each, Finalize) for each in decision.actions):
             return 0.0  # what was read is another version now
         await self._store(key, job, live, decision)
-        await announce(self._tools, live, decision.events)
+        announce(self._tools, live, decision.events)
         return decision.requeue_after
 
     async def _store(

@@ -125,7 +125,7 @@ async def run(settings: Settings) -> None:
             _log.info("probes on port %d, progress on port %d", probe_port, progress_port)
             await leadership.acquire(_progress_url(settings, progress_port))
             watches = watching.watch(client, runners, ready, take_signals, settings.namespaces)
-            beside = [prices.keep_up()]
+            beside = [prices.keep_up(), tools.recorder.keep_up()]
             if classes is None:
                 beside.append(sweeping.sweep(tools))
             try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from finetune_operator.cluster.events import EventRecorder
+from finetune_operator.cluster.events import WAITING, EventRecorder
 from finetune_operator.domain.actions import Event
 from tests.unit.cluster.test_client import Answer, served
 
@@ -51,7 +52,8 @@ async def recorded(stored: Stored, *operators: list[datetime]) -> list[tuple[str
         for times in operators:
             recorder = EventRecorder(client)
             for each in times:
-                await recorder.record(SUBJECT, TOLD, each)
+                recorder.record(SUBJECT, TOLD, each)
+            await recorder.catch_up()
         return [(method, path) for method, path, _ in server.requests]
 
 
@@ -101,13 +103,37 @@ async def test_one_that_the_server_has_forgotten_is_made_again() -> None:
     async with served(lambda _: (500, {})) as (client, server):
         server._answer = lambda _: stored.answer(*server.requests[-1])
         recorder = EventRecorder(client)
-        await recorder.record(SUBJECT, TOLD, NOW)
+        recorder.record(SUBJECT, TOLD, NOW)
+        await recorder.catch_up()
         stored.events.clear()
-        await recorder.record(SUBJECT, TOLD, LATER)
+        recorder.record(SUBJECT, TOLD, LATER)
+        await recorder.catch_up()
     assert only(stored)["count"] == 2
     assert only(stored)["firstTimestamp"] == "2026-11-28T04:00:00Z"
 
 
 async def test_what_cannot_be_recorded_is_no_failure() -> None:
     async with served(lambda _: (403, {"message": "no"})) as (client, _):
-        await EventRecorder(client).record(SUBJECT, TOLD, NOW)
+        recorder = EventRecorder(client)
+        recorder.record(SUBJECT, TOLD, NOW)
+        await recorder.catch_up()
+
+
+async def test_they_are_written_behind_the_work() -> None:
+    """And the oldest is given up where more wait than can be kept."""
+    stored = Stored()
+    async with served(lambda _: (500, {})) as (client, server):
+        server._answer = lambda _: stored.answer(*server.requests[-1])
+        recorder = EventRecorder(client)
+        for number in range(WAITING + 1):
+            recorder.record(SUBJECT, Event("Told", str(number)), NOW)
+        assert server.requests == []
+        keeping_up = asyncio.create_task(recorder.keep_up())
+        try:
+            async with asyncio.timeout(10):
+                while len(stored.events) < 3:
+                    await asyncio.sleep(0)
+        finally:
+            keeping_up.cancel()
+            await asyncio.gather(keeping_up, return_exceptions=True)
+    assert [each["message"] for each in stored.events.values()][:3] == ["1", "2", "3"]
