@@ -48,7 +48,8 @@ def page(report: Report, bf16: Report | None = None) -> str:
     versions = report.versions
     more = []
     if bf16:
-        more = [_IN_BF16, table(bf16.runs, bf16.products), *compared(report, bf16), ""]
+        more = [_IN_BF16, table(bf16.runs, bf16.products), *compared(report, bf16)]
+        more += ["", f"Commit {bf16.versions['commit']}."]
     return "\n".join(
         [
             _INTRODUCTION.format(**report.settings),
