@@ -4,17 +4,16 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from bench.measured_with import ROOT, commit, processor
 
 
 def versions() -> dict[str, str]:
     """Python, commit (with a mark when files differ from it), processor and Kubernetes."""
     return {
         "python": platform.python_version(),
-        "commit": _said("git", "describe", "--always", "--abbrev=12", "--dirty"),
-        "processor": _processor(),
+        "commit": commit(),
+        "processor": processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "kubernetes": _said(
             sys.executable,
@@ -28,10 +27,3 @@ def versions() -> dict[str, str]:
 def _said(*command: str) -> str:
     asked = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     return asked.stdout.strip() or "unknown"
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()

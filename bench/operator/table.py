@@ -57,7 +57,7 @@ def tables(report: Report) -> list[str]:
         ]
     if "reports" in report:
         found += ["", "| report that is not to be taken | answer |", "| --- | ---: |"]
-        found += [f"| {what} | {code} |" for what, code in report["reports"]["bad"].items()]
+        found += [f"| {what} | {code} |" for what, code in sorted(report["reports"]["bad"].items())]
     return found
 
 

@@ -17,7 +17,8 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
-from bench.scenarios.identity import ROOT, provenance
+from bench.measured_with import ROOT
+from bench.scenarios.identity import provenance
 from bench.scenarios.job import Inputs
 from bench.scenarios.measure import Prepared, RunFailed, measure
 from bench.scenarios.page import page

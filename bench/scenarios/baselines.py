@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from seqeval.metrics.sequence_labeling import get_entities
 
-from bench.scenarios.identity import ROOT
+from bench.measured_with import ROOT
 from bench.scenarios.job import Inputs
 from bench.scenarios.table import Scenario
 from finetune_trainer import answer_metrics

@@ -4,18 +4,16 @@ import ast
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import finetune_trainer
+from bench.measured_with import commit, processor
 from bench.scenarios.result import Provenance
-from bench.trainer.versions import processor
 from finetune_trainer.recipe import Recipe
 
-ROOT = Path(__file__).parents[2]
 _TRAINER = Path(finetune_trainer.__file__).parent
 _CODE = (
     "allocator.py",
@@ -34,7 +32,6 @@ _CODE = (
 """Of the trainer: what can change a number, or how long it takes. Serving, fetching, publishing and
 reports cannot."""
 _LIBRARIES = ("torch", "transformers", "peft", "deepspeed", "bitsandbytes")
-_COMMITTED = ("bench", "examples", "operator", "trainer_image")
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
@@ -105,7 +102,7 @@ def digest_of_run(recipe: Recipe, model: Path, data: Path, extra: Iterable[str])
 def provenance(threads: int, at_once: int) -> Provenance:
     """Of a run that has just ended."""
     return Provenance(
-        commit=_commit(),
+        commit=commit(),
         versions=_versions(),
         processor=processor(),
         cores=len(os.sched_getaffinity(0)),
@@ -118,15 +115,3 @@ def provenance(threads: int, at_once: int) -> Provenance:
 @cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in _LIBRARIES}
-
-
-def _commit() -> str:
-    commit = _git("rev-parse", "--short=12", "HEAD")
-    # Results are written while measuring goes on, so only what they come from may not differ.
-    return commit + ("-dirty" if _git("status", "--porcelain", "--", *_COMMITTED) else "")
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return done.stdout.strip()

@@ -5,9 +5,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from bench.measured_with import ROOT
 from bench.scenarios import outcome
 from bench.scenarios.__main__ import data
-from bench.scenarios.identity import ROOT
 from bench.scenarios.job import Inputs
 from bench.scenarios.measure import Prepared, measure
 from bench.scenarios.table import SCENARIOS, Run, Scenario

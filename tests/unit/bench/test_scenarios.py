@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from bench.measured_with import ROOT
 from bench.scenarios import claims
 from bench.scenarios.__main__ import PAGE, RESULTS
 from bench.scenarios.claims import Verdict, of_parity, of_quality, of_resource, table
 from bench.scenarios.gains import gain
-from bench.scenarios.identity import ROOT
 from bench.scenarios.job import Inputs, changed
 from bench.scenarios.page import page
 from bench.scenarios.result import Bounds, Broken, Provenance, Result, Results

@@ -121,18 +121,23 @@ async def test_what_cannot_be_recorded_is_no_failure() -> None:
 
 async def test_they_are_written_behind_the_work() -> None:
     """And the oldest is given up where more wait than can be kept."""
-    stored = Stored()
+    stored, three = Stored(), asyncio.Event()
+
+    def answer(*request: Any) -> Answer:
+        made = stored.answer(*request)
+        if len(stored.events) == 3:
+            three.set()
+        return made
+
     async with served(lambda _: (500, {})) as (client, server):
-        server._answer = lambda _: stored.answer(*server.requests[-1])
+        server._answer = lambda _: answer(*server.requests[-1])
         recorder = EventRecorder(client)
         for number in range(WAITING + 1):
             recorder.record(SUBJECT, Event("Told", str(number)), NOW)
         assert server.requests == []
         keeping_up = asyncio.create_task(recorder.keep_up())
         try:
-            async with asyncio.timeout(10):
-                while len(stored.events) < 3:
-                    await asyncio.sleep(0)
+            await asyncio.wait_for(three.wait(), 10)
         finally:
             keeping_up.cancel()
             await asyncio.gather(keeping_up, return_exceptions=True)
