@@ -130,7 +130,7 @@ class Operator:
     def __init__(self, world: InMemoryApi, client: Client, view: ClusterView | None = None) -> None:
         self.book = ProgressBook(lambda key, seconds: None)
         tools = some_tools(client, lambda: world.now, view=view)
-        self.board = tools.board
+        self.board, self.recorder = tools.board, tools.recorder
         self._reconciler = FineTuneJobReconciler(tools, self.book)
         self._controller = Controller(FINE_TUNE_JOB, (), self._reconcile, self._reconciler.saw)
         self.runner = Runner(self._controller, client)
