@@ -15,10 +15,10 @@ in FP32; PEFT's own implementation on the same model and row beside it. Both tak
 turns in one process; memory is that of processes of their own, at their highest. **Bold**: above
 what we allow ourselves.
 
-The norm of each row is made from its factors, and a row of W is never made dense: PEFT does that in
-each step, and keeps it for the gradient. What is kept here beyond LoRA's are the outputs of modules
-that nothing else keeps (queries and keys before they are rotated, and what comes out of attention
-and feed-forward): the gradient of the magnitudes is made from them.
+The norm of each row of W + sBA is made from the factors, and BA is never made dense, as PEFT does
+in each step. What is kept here beyond LoRA's are the outputs of modules that nothing else keeps
+(queries and keys before they are rotated, and what comes out of attention and feed-forward): the
+gradient of the magnitudes is made from them.
 
 ```console
 $ make bench-methods BENCH_ARGUMENTS="--json docs/data/methods.json --page docs/dora.md"

@@ -2,8 +2,8 @@
 
 The same event of the same object is one Event whose count rises, so that a repeat never fills
 the namespace. They are written behind the work, one after the other: what tells of a job never
-keeps the job waiting, nor the next one. Failing to record is logged and nothing more: conditions
-are the truth.
+keeps the job waiting, nor the next one. What waits when the operator ends is lost, and failing to
+record is logged and nothing more: conditions are the truth.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from finetune_operator.domain.kinds import EVENT
 
 REMEMBERED = 4096
 WAITING = 10_000
-"""Events that are kept until they are written: more than that many jobs at once tell."""
+"""Events that are kept until they are written: one each of ten thousand jobs that come at once."""
 MESSAGE_LIMIT = 1024
 """Characters; the API server refuses longer messages of events."""
 

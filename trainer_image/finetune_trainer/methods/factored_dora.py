@@ -246,7 +246,7 @@ def _rows(base_layer: Any, a: torch.Tensor) -> torch.Tensor:
     """W Aᵀ, (rows of W, rank), by whatever the layer is."""
     weight: torch.Tensor = base_layer.weight
     if is_plain(base_layer) and weight.dtype == a.dtype and weight.dim() == 2:
-        return times(weight, a)  # a third of the time of A Wᵀ by MKL
+        return times(weight, a)
     return _product(base_layer, a).T
 
 

@@ -45,9 +45,8 @@ SECONDS = int(os.environ.get("CHAOS_SECONDS", "90"))
 CAST_SECONDS = 60
 """Between two casts of jobs."""
 CASTS = math.ceil(SECONDS / CAST_SECONDS)
-OVER_WITHIN = 240.0 + 30.0 * CASTS
-"""Seconds after the last fault in which every job has to end. There are storms that let none of
-them begin, and then two cores have all trainings still to do: half a minute for those of a cast."""
+OVER_WITHIN = 300.0
+"""Seconds after the last fault in which every job has to end."""
 TIDY_WITHIN = 60.0
 """Seconds after the last job in which nothing may be left over."""
 POLL_SECONDS = 0.5
