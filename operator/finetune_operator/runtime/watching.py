@@ -14,6 +14,7 @@ import kopf
 
 from finetune_operator.cluster.client import LIST_CHUNK, Client
 from finetune_operator.cluster.errors import ApiError, NotFoundError
+from finetune_operator.cluster.session import ATTEMPT_SECONDS
 from finetune_operator.domain.kinds import GROUP, VERSION, Kind
 from finetune_operator.runtime.controller import Watch
 from finetune_operator.runtime.stateless import NoDifferences, NoMemories, NoProgress
@@ -73,6 +74,7 @@ async def watch(
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.watching.chunk_size = LIST_CHUNK
+    settings.networking.request_timeout = ATTEMPT_SECONDS
     settings.queueing.idle_timeout = IDLE_SECONDS
     settings.persistence.diffbase_storage = NoDifferences()
     settings.persistence.progress_storage = NoProgress()
