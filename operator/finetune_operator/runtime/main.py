@@ -5,6 +5,7 @@ to the one that works, look at the Lease, and watch nothing.
 """
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -56,6 +57,9 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     """Runs the operator until SIGTERM; exits with 1 when it may not go on."""
+    # What was imported stays. To look through it for garbage takes 40 ms, in which nobody is
+    # answered, and comes every two seconds when a thousand jobs report.
+    gc.freeze()
     settings = Settings.from_environment()
     logs.configure(settings.log_level)
     start_http_server(settings.metrics_port)
