@@ -1,15 +1,17 @@
 """Records Kubernetes events, each under a name made from what it says.
 
 The same event of the same object is one Event whose count rises, so that a repeat never fills
-the namespace. They are written behind the work, one after the other: what tells of a job never
-keeps the job waiting, nor the next one. What waits when the operator ends is lost, and failing to
-record is logged and nothing more: conditions are the truth.
+the namespace. They are written behind the work, one after the other and not faster than anybody
+reads them: what tells of a job keeps neither that job waiting nor, where a thousand come at once,
+the others. What waits when the operator ends is lost, and failing to record is logged and nothing
+more: conditions are the truth.
 """
 
 import asyncio
 import hashlib
 import logging
 from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from finetune_operator.cluster.client import Client
@@ -21,6 +23,8 @@ from finetune_operator.domain.kinds import EVENT
 REMEMBERED = 4096
 WAITING = 10_000
 """Events that are kept until they are written: one each of ten thousand jobs that come at once."""
+WRITES_PER_SECOND = 20
+"""Of a thousand jobs that come at once, the last is told of 50 s later."""
 MESSAGE_LIMIT = 1024
 """Characters; the API server refuses longer messages of events."""
 
@@ -30,8 +34,11 @@ _log = logging.getLogger(__name__)
 class EventRecorder:
     """Writes events about our own objects, in their namespaces."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(
+        self, client: Client, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._client = client
+        self._sleep = sleep
         self._seen: OrderedDict[str, tuple[int, str]] = OrderedDict()
         """Name of the Event → how often it happened, and first when."""
         self._waiting: deque[tuple[JsonObject, Event, datetime]] = deque()
@@ -51,16 +58,21 @@ class EventRecorder:
         while True:
             await self._more.wait()
             self._more.clear()
-            await self.catch_up()
+            while self._waiting:
+                await self._write_next()
+                await self._sleep(1 / WRITES_PER_SECOND)
 
     async def catch_up(self) -> None:
-        """Writes what waits. Never raises an ApiError."""
+        """Writes all that waits. Never raises an ApiError."""
         while self._waiting:
-            involved, event, moment = self._waiting.popleft()
-            try:
-                await self._write(self._manifest(involved, event, moment))
-            except ApiError as error:
-                _log.warning("event %s was not recorded: %s", event.reason, error)
+            await self._write_next()
+
+    async def _write_next(self) -> None:
+        involved, event, moment = self._waiting.popleft()
+        try:
+            await self._write(self._manifest(involved, event, moment))
+        except ApiError as error:
+            _log.warning("event %s was not recorded: %s", event.reason, error)
 
     async def _write(self, manifest: JsonObject) -> None:
         """Most events happen once, and to create one is the least work for the API server."""

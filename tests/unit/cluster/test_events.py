@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from finetune_operator.cluster.events import WAITING, EventRecorder
+from finetune_operator.cluster.events import WAITING, WRITES_PER_SECOND, EventRecorder
 from finetune_operator.domain.actions import Event
 from tests.unit.cluster.test_client import Answer, served
 
@@ -142,3 +142,28 @@ async def test_they_are_written_behind_the_work() -> None:
             keeping_up.cancel()
             await asyncio.gather(keeping_up, return_exceptions=True)
     assert [each["message"] for each in stored.events.values()][:3] == ["1", "2", "3"]
+
+
+async def test_they_are_not_written_faster_than_anybody_reads() -> None:
+    paused: list[float] = []
+    written = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 3:
+            written.set()
+
+    stored = Stored()
+    async with served(lambda _: (500, {})) as (client, server):
+        server._answer = lambda _: stored.answer(*server.requests[-1])
+        recorder = EventRecorder(client, sleep)
+        for number in range(3):
+            recorder.record(SUBJECT, Event("Told", str(number)), NOW)
+        keeping_up = asyncio.create_task(recorder.keep_up())
+        try:
+            await asyncio.wait_for(written.wait(), 10)
+        finally:
+            keeping_up.cancel()
+            await asyncio.gather(keeping_up, return_exceptions=True)
+    assert paused == [1 / WRITES_PER_SECOND] * 3
+    assert len(stored.events) == 3
