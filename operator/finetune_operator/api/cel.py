@@ -24,10 +24,13 @@ class Rule:
     """Path below the rule's own place that the refusal names, for example ".model"."""
     says: str = ""
     """CEL of a message that tells more; `message` is for readers of the schema then."""
+    only_if: str = ""
+    """CEL; where it is false everything is acceptable. Empty: the rule holds always."""
 
     def as_schema(self) -> dict[str, str]:
         """The rule as an entry of x-kubernetes-validations."""
-        made = {"rule": self.expression, "message": self.message}
+        rule = f"!({self.only_if}) || ({self.expression})" if self.only_if else self.expression
+        made = {"rule": rule, "message": self.message}
         if self.field:
             made["fieldPath"] = self.field
         if self.says:
@@ -36,15 +39,14 @@ class Rule:
 
 
 def none_of(chosen: str, refused: Mapping[str, str], message: str, *, field: str) -> Rule:
-    """One rule for a whole table: an API server evaluates every rule at every write of an object,
-    of its status too, and looks up each field that a rule names anew.
+    """One rule for a whole table.
 
     Args:
         chosen: CEL of a text.
         refused: what that must not be, and what is said of it.
         message: what the table is about.
     """
-    table = ", ".join(f"{_text(value)}: {_text(said)}" for value, said in refused.items())
+    table = ", ".join(f"{literal(value)}: {literal(said)}" for value, said in refused.items())
     says = f"{{{table}}}[{chosen}]"
     return Rule(f"!({chosen} in {_list(refused)})", message, field, says)
 
@@ -55,18 +57,18 @@ def none_in(
     """The same where `chosen` is CEL of a list of texts, each of which is looked up with a space
     and `beside` behind it. The first that is refused is told."""
     both = f"(each + ' ' + {beside})"
-    table = ", ".join(f"{_text(value)}: {_text(said)}" for value, said in refused.items())
+    table = ", ".join(f"{literal(value)}: {literal(said)}" for value, said in refused.items())
     found = f"{chosen}.filter(each, {both} in {_list(refused)})[0] + ' ' + {beside}"
     rule = f"!{chosen}.exists(each, {both} in {_list(refused)})"
     return Rule(rule, message, field, f"{{{table}}}[{found}]")
 
 
 def _list(values: Iterable[str]) -> str:
-    return f"[{', '.join(map(_text, values))}]"
+    return f"[{', '.join(map(literal, values))}]"
 
 
-def _text(value: str) -> str:
-    """A literal of CEL, which are JSON's where they are quoted twice."""
+def literal(value: str) -> str:
+    """A text in CEL, which writes it as JSON does where it is quoted twice."""
     return json.dumps(str(value), ensure_ascii=False)
 
 

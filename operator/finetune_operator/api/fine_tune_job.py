@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.budget import Budget
-from finetune_operator.api.cel import Matches, Rule, rules
+from finetune_operator.api.cel import Matches, Rule
 from finetune_operator.api.compute import Checkpoint, Compute, Restarts
 from finetune_operator.api.dataset import Dataset
 from finetune_operator.api.distribution import Distribution
@@ -23,6 +23,7 @@ from finetune_operator.api.method import Method, Quantization
 from finetune_operator.api.output import Output, Publish
 from finetune_operator.api.preference import Preference
 from finetune_operator.api.resource import Kind, PrinterColumn, Resource, name_rule
+from finetune_operator.api.rules_in_one import rules_in_one
 from finetune_operator.api.sources import TrainedModelSource
 from finetune_operator.api.text import ManagedBy, Name
 from finetune_operator.api.training import Training
@@ -67,13 +68,14 @@ class FineTuneJobSpec(ApiModel):
     """What is to be trained, on what, where, and where the result goes."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
+        json_schema_extra=rules_in_one(
+            "not everything can be chosen with everything: docs/combinations.md",
             Rule(
                 "self.compute.nodes <= 1"
                 " || 'ReadWriteMany' in self.checkpoint.volumeClaim.accessModes",
-                "nodes is more than 1, so the volume must be shared: set"
+                "compute.nodes is more than 1, so the volume must be shared: set"
                 " checkpoint.volumeClaim.accessModes to [ReadWriteMany] with a storageClassName"
-                " that offers it, or nodes to 1",
+                " that offers it, or compute.nodes to 1",
                 field=".checkpoint.volumeClaim.accessModes",
             ),
             Rule(
@@ -83,9 +85,9 @@ class FineTuneJobSpec(ApiModel):
                 " || (self.training.tokensPerBatch / self.training.maxLength)"
                 " % (self.compute.nodes"
                 " * (self.compute.device == 'GPU' ? self.compute.gpusPerNode : 1)) == 0",
-                "the sequences of a batch (tokensPerBatch / maxLength) must be a multiple of nodes"
-                " (times gpusPerNode on GPU), so that every process has as many: change"
-                " tokensPerBatch",
+                "the sequences of a batch (training.tokensPerBatch / training.maxLength) must be a"
+                " multiple of compute.nodes (times compute.gpusPerNode on GPU), so that every"
+                " process has as many: change training.tokensPerBatch",
                 field=".training.tokensPerBatch",
             ),
             Rule(
@@ -230,6 +232,10 @@ _FIXED = (
     " && !oldSelf.status.conditions.exists(c, c.type == 'Started' && c.status == 'True'))"
 )
 """Whether spec may change no more: accepted, and not (suspended and never started)."""
+_FIXED_MESSAGE = (
+    "cannot change once the job is accepted (only suspend, budget and cleanupAfterSeconds can):"
+    " delete the job and create it again, or create another one"
+)
 
 
 def _fixed(field: str, *, optional: bool) -> Rule:
@@ -237,10 +243,10 @@ def _fixed(field: str, *, optional: bool) -> Rule:
     # CEL has no value of what is absent.
     absent = f"!has({now}) && !has({before}) || has({now}) && has({before}) && "
     return Rule(
-        f"{absent if optional else ''}{now} == {before} || !({_FIXED})",
-        f"{field} cannot change once the job is accepted (only suspend, budget and"
-        " cleanupAfterSeconds can): delete the job and create it again, or create another one",
+        f"{absent if optional else ''}{now} == {before}",
+        f"{field} {_FIXED_MESSAGE}",
         field=f".spec.{field}",
+        only_if=_FIXED,
     )
 
 
@@ -249,7 +255,8 @@ class FineTuneJob(Kind):
     Creating one is as powerful as creating a Pod in its namespace."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
+        json_schema_extra=rules_in_one(
+            f"what is to be done {_FIXED_MESSAGE}",
             name_rule(48, "the names of Jobs and Services are made from it"),
             *(
                 _fixed(field.alias or name, optional=field.default is None)

@@ -9,6 +9,7 @@ from pydantic_core import core_schema
 
 from finetune_operator.api.base import ApiModel
 from finetune_operator.api.cel import RULES
+from finetune_operator.api.rules_in_one import EACH_RULE
 
 
 class _StructuralSchema(GenerateJsonSchema):
@@ -34,10 +35,18 @@ class _StructuralSchema(GenerateJsonSchema):
         return super().encode_default(dft)
 
 
-def structural_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of an object's part, without references, titles or null defaults."""
+def structural_schema(model: type[BaseModel], *, each_rule: bool = False) -> dict[str, Any]:
+    """The schema of an object's part, without references, titles or null defaults.
+
+    Args:
+        each_rule: with every rule by itself, for people, where an API server gets many as one.
+    """
     schema = model.model_json_schema(by_alias=True, schema_generator=_StructuralSchema)
-    return _inline(schema, schema.get("$defs", {}))
+    definitions = schema.get("$defs", {})
+    for node in (schema, *definitions.values()) if each_rule else ():
+        if EACH_RULE in node:
+            node[RULES] = node[EACH_RULE]
+    return _inline(schema, definitions)
 
 
 # The order in which a person reads a schema; also leaves out what is not structural.
@@ -62,7 +71,7 @@ _KEYS = (
     "items",
     "additionalProperties",
 )
-_LEFT_OUT = frozenset({"title", "$defs", "propertyNames"})
+_LEFT_OUT = frozenset({"title", "$defs", "propertyNames", EACH_RULE})
 _SAYS_NOTHING: tuple[Any, ...] = (None, [], "")
 
 
