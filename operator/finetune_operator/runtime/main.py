@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     """Runs the operator until SIGTERM; exits with 1 when it may not go on."""
-    # What was imported stays. To look through it for garbage takes 40 ms, in which nobody is
+    # What was imported stays. To look through it for garbage takes 50 ms, in which nobody is
     # answered, and comes every two seconds when a thousand jobs report.
     gc.freeze()
     settings = Settings.from_environment()
