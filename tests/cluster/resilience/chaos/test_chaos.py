@@ -1,7 +1,7 @@
 """Two operators, the API server, etcd and trainers are killed again and again, three requests of
 ten are lost or their answers, clocks jump by up to an hour, and people do what they always do.
 
-`make chaos` does it for ten minutes, by a seed that it draws and prints; CHAOS_SEED=… repeats it.
+`make chaos` does it for five minutes, by a seed that it draws and prints; CHAOS_SEED=… repeats it.
 """
 
 from __future__ import annotations
