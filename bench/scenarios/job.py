@@ -56,6 +56,8 @@ def changed(job: dict[str, Any], scenario: Scenario, run: Run, inputs: Inputs) -
         training["learningRate"] = rate
     if steps := run.steps or scenario.steps:
         training["maxSteps"] = steps
+    if run.precision:
+        training["precision"] = run.precision
     if run.tokens:
         # At least a sequence for each process, and as many for one as for another.
         training["maxLength"] = min(run.tokens // run.processes, training["maxLength"])

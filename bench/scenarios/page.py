@@ -53,7 +53,7 @@ and goes on where it was stopped.
 
 A cell of quality **holds** when, for every seed, the 95 % interval of the gain on held-out data
 lies above 0: against the base model, and against each baseline of the task (paired bootstrap over
-the examples). A strategy holds when {PARITY_STEPS} steps in two processes have the losses
+the examples). A strategy holds when {PARITY_STEPS} steps in two processes, in FP32, have the losses
 that they have under DataParallel, within {PARITY_TOLERANCE:g} at each step; that two processes
 compute what one does, without dropout, is what `tests/trainer/test_strategies.py` shows. A cell
 that says *less* or *fewer* holds when at most {LESS:g} of the reference is taken in every
@@ -183,7 +183,7 @@ def _parity(found: Found) -> str:
         [
             "## DeepSpeed and ZeRO compute the same",
             "",
-            f"LoRA, {PARITY_STEPS} steps in two processes, against DataParallel.",
+            f"LoRA, {PARITY_STEPS} steps in two processes, in FP32, against DataParallel.",
             "",
             *_markdown(head, rows),
             "",

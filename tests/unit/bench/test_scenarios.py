@@ -124,6 +124,7 @@ def test_a_run_of_parity_has_a_sequence_for_each_process(scenario: Scenario) -> 
     for run in parity(scenario):
         training = changed(job, scenario, run, INPUTS)["spec"]["training"]
         assert training["maxSteps"] == PARITY_STEPS
+        assert training["precision"] == "FP32"
         sequences, rest = divmod(training["tokensPerBatch"], training["maxLength"])
         assert sequences >= run.processes
         assert (sequences % run.processes, rest) == (0, 0), "they have to share it evenly"
