@@ -70,6 +70,17 @@ def test_answers_in_batches_are_what_the_model_says_alone(tiny_model: Path) -> N
     assert model.config._attn_implementation == "per_document"
 
 
+def test_the_head_is_given_what_lies_side_by_side(tiny_model: Path) -> None:
+    model = ours(tiny_model)
+    head = model.get_output_embeddings()
+    given: list[torch.Tensor] = []
+    head.register_forward_hook(lambda _, inputs, __: given.append(inputs[0]))
+    judge(tiny_model, World(0, 1, CPU)).answers(model, PROMPTS)
+    # Of texts that lie apart torch would multiply each by a copy of the head's weights.
+    assert {(each.shape[:2], each.is_contiguous()) for each in given} == {((len(PROMPTS), 1), True)}
+    assert not head._forward_pre_hooks, "training computes without it"
+
+
 def test_a_tuned_prompt_stands_before_the_question_not_before_its_padding(
     tiny_model: Path,
 ) -> None:
