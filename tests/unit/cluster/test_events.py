@@ -57,6 +57,15 @@ async def recorded(stored: Stored, *operators: list[datetime]) -> list[tuple[str
         return [(method, path) for method, path, _ in server.requests]
 
 
+async def keeps_up(recorder: EventRecorder, until: asyncio.Event) -> None:
+    keeping_up = asyncio.create_task(recorder.keep_up())
+    try:
+        await asyncio.wait_for(until.wait(), 10)
+    finally:
+        keeping_up.cancel()
+        await asyncio.gather(keeping_up, return_exceptions=True)
+
+
 def only(stored: Stored) -> dict[str, Any]:
     (event,) = stored.events.values()
     return event
@@ -135,12 +144,7 @@ async def test_they_are_written_behind_the_work() -> None:
         for number in range(WAITING + 1):
             recorder.record(SUBJECT, Event("Told", str(number)), NOW)
         assert server.requests == []
-        keeping_up = asyncio.create_task(recorder.keep_up())
-        try:
-            await asyncio.wait_for(three.wait(), 10)
-        finally:
-            keeping_up.cancel()
-            await asyncio.gather(keeping_up, return_exceptions=True)
+        await keeps_up(recorder, three)
     assert [each["message"] for each in stored.events.values()][:3] == ["1", "2", "3"]
 
 
@@ -159,11 +163,6 @@ async def test_they_are_not_written_faster_than_anybody_reads() -> None:
         recorder = EventRecorder(client, sleep)
         for number in range(3):
             recorder.record(SUBJECT, Event("Told", str(number)), NOW)
-        keeping_up = asyncio.create_task(recorder.keep_up())
-        try:
-            await asyncio.wait_for(written.wait(), 10)
-        finally:
-            keeping_up.cancel()
-            await asyncio.gather(keeping_up, return_exceptions=True)
+        await keeps_up(recorder, written)
     assert paused == [1 / WRITES_PER_SECOND] * 3
     assert len(stored.events) == 3
