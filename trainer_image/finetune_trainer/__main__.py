@@ -13,9 +13,11 @@ import os
 import sys
 from collections.abc import Sequence
 
+from finetune_trainer import onednn
 from finetune_trainer.errors import TrainerError
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.libraries import hide
+from finetune_trainer.recipe import Device
 from finetune_trainer.termination import failure, write_termination_message
 
 COMMANDS = {
@@ -67,4 +69,8 @@ def _hide_torch() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] in (["check"], ["inspect"]):
         _hide_torch()
+    if sys.argv[1:2] == ["serve"]:
+        # It computes in this process; those that train get theirs from the launcher. On a GPU they
+        # are read by nobody.
+        os.environ.update(onednn.environment(Device.CPU) | os.environ)
     sys.exit(main(sys.argv[1:]))
