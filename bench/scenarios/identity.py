@@ -25,6 +25,7 @@ _CODE = (
     "methods",
     "metrics.py",
     "objectives",
+    "onednn.py",
     "products.py",
     "tasks",
     "threads.py",
