@@ -165,6 +165,21 @@ def test_ia3_scales_the_inputs_of_what_ends_a_feed_forward_block(
     assert len(inputs) == (7 if architecture == "llama" else 4)
 
 
+@pytest.mark.parametrize("quantization", [QuantizationType.NF4, QuantizationType.INT8])
+def test_ia3_gives_what_follows_quantized_weights_the_type_of_the_others(
+    tiny_model: Path, quantization: QuantizationType
+) -> None:
+    made = recipe(**method("IA3"), quantization={"type": quantization})
+    model = load(tiny_model, made, torch.bfloat16, quantization)
+    types = set[torch.dtype]()
+    for module in model.modules():
+        if type(module).__name__ == "LlamaDecoderLayer":
+            module.register_forward_hook(lambda _, inputs, output: types.add(output.dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        summed_loss(model, make_row(documents()))
+    assert types == {torch.bfloat16}
+
+
 @pytest.mark.parametrize("kind", [each for each in MethodType if each is not MethodType.FULL])
 def test_what_is_trained_is_fp32_in_a_bfloat16_model(tiny_model: Path, kind: str) -> None:
     settings: dict[str, Any] = {

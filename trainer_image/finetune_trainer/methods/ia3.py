@@ -1,14 +1,15 @@
 """IA3: a trained factor for each output of a module, and nothing else."""
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from peft import IA3Config, PeftConfig
+from peft.tuners.ia3.layer import IA3Layer
 from transformers import PreTrainedModel
 
 from finetune_trainer.heads import HEADS
 from finetune_trainer.methods.adapters import Adapter, pattern, targeted
-from finetune_trainer.recipe import Recipe
+from finetune_trainer.recipe import QuantizationType, Recipe
 
 
 class IA3Method(Adapter):
@@ -28,3 +29,20 @@ class IA3Method(Adapter):
             target_modules=pattern(modules),
             feedforward_modules=pattern(ends),
         )
+
+    def apply(self, model: torch.nn.Module, recipe: Recipe) -> torch.nn.Module:
+        made = super().apply(model, recipe)
+        if recipe.quantization.type is not QuantizationType.NONE:
+            for module in made.modules():
+                if isinstance(module, IA3Layer):
+                    cast("torch.nn.Module", module).register_forward_hook(_in_the_type_of_its_input)
+        return made
+
+
+def _in_the_type_of_its_input(
+    _: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor
+) -> torch.Tensor:
+    """PEFT's modules for quantized weights give FP32, the factor's type, where all others give what
+    they are given: every later addition would be FP32 too, and BERT's norms refuse it in BF16."""
+    given: torch.Tensor = inputs[0]
+    return output.to(given.dtype)
