@@ -101,7 +101,7 @@ def _main(root: Path, environment: dict[str, str], log: Path, prepare: Prepare |
     sys.argv = ["start", "engine.worker", *arguments]
     if prepare:
         prepare()
-    sys.exit(start.main())
+    start.main()
 
 
 def _wait(root: Path, attempt: int, rank: int, process: ForkServerProcess) -> Ended:

@@ -1,7 +1,10 @@
 """Several processes: the same curve as one, and a way on when one of them is lost."""
 
+import os
 import re
 import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from safetensors.torch import load_file
 
 from finetune_trainer.engine.trainer import PackedTrainer
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.launch import MESSAGE_VARIABLE
 from tests.trainer.processes import Ended, kill_self, train
 from tests.trainer.recipes import workspace
 from tests.trainer.test_resume import at_step
@@ -148,3 +152,21 @@ def at_begin(step: int, number: signal.Signals) -> None:
         return original(self, model, inputs, num_items_in_batch)
 
     PackedTrainer.training_step = training_step  # type: ignore[method-assign]
+
+
+DONE = """
+import argparse, atexit, os
+from pathlib import Path
+from finetune_trainer.engine.worker import carry_out
+
+atexit.register(os.abort)
+carry_out(lambda *_: None, argparse.Namespace(recipe=Path("recipe.json"), workspace=Path()))
+"""
+
+
+def test_nothing_that_the_interpreter_does_in_the_end_undoes_what_is_done(tmp_path: Path) -> None:
+    """A thread of gloo's that still frees a tensor then aborts the process."""
+    message = {MESSAGE_VARIABLE: str(tmp_path / "message.json")}
+    command = [sys.executable, "-c", DONE]
+    done = subprocess.run(command, env=os.environ | message, check=False, timeout=120)
+    assert done.returncode == ExitCode.OK

@@ -4,7 +4,8 @@ where what it will not use can still be hidden from those that would load it."""
 import argparse
 import gc
 import importlib
-import sys
+from collections.abc import Callable
+from typing import NoReturn, cast
 
 from finetune_trainer import libraries
 from finetune_trainer.commands import add_recipe_arguments
@@ -12,7 +13,7 @@ from finetune_trainer.recipe import read_recipe
 from finetune_trainer.workspace import Workspace
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Choose the libraries, and become the module."""
     parser = argparse.ArgumentParser()
     parser.add_argument("module", help="of this package; its main() is called with the arguments")
@@ -26,9 +27,8 @@ def main() -> int:
     module = importlib.import_module(f"finetune_trainer.{arguments.module}")
     gc.freeze()
     gc.enable()
-    code: int = module.main(arguments)
-    return code
+    cast("Callable[[argparse.Namespace], NoReturn]", module.main)(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

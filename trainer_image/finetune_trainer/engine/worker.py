@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from finetune_trainer.engine.failures import translate
 from finetune_trainer.engine.progress import ProgressReporter
@@ -23,15 +24,15 @@ from finetune_trainer.workspace import Workspace
 log = logging.getLogger("finetune_trainer")
 
 
-def main(arguments: argparse.Namespace) -> int:
+def main(arguments: argparse.Namespace) -> NoReturn:
     """Train."""
-    return carry_out(_run, arguments)
+    carry_out(_run, arguments)
 
 
 def carry_out(
     work: Callable[[Path, Workspace], Trained | None], arguments: argparse.Namespace
-) -> int:
-    """Do the work and leave the message for the launcher in the file it named."""
+) -> NoReturn:
+    """Do the work, leave the message for the launcher in the file it named, and end."""
     rank = os.environ.get("RANK", "0")
     logging.basicConfig(
         level=logging.INFO,
@@ -50,12 +51,19 @@ def carry_out(
         if known is not error:  # else the launcher says all there is to say
             log.exception("%s", known.reason)
         message.write_text(failure(known).model_dump_json(), encoding="utf-8")
-        # At once: destructors of broken process groups can wait for the lost peer.
-        sys.stderr.flush()
-        os._exit(known.exit_code)
+        _end(known.exit_code)
     if trained is not None:
         message.write_text(trained.model_dump_json(), encoding="utf-8")
-    return ExitCode.OK
+    _end(ExitCode.OK)
+
+
+def _end(code: int) -> NoReturn:
+    """At once, without the interpreter's own end, which two kinds of threads do not survive: those
+    of a broken process group can wait there for the lost peer; and one of gloo's that still lets a
+    tensor go finds no interpreter to free it with, and aborts a process whose work is done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(recipe_path: Path, workspace: Workspace) -> Trained | None:

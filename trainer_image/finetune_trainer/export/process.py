@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
@@ -46,9 +47,9 @@ from finetune_trainer.workspace import (
 )
 
 
-def main(arguments: argparse.Namespace) -> int:
+def main(arguments: argparse.Namespace) -> NoReturn:
     """Export."""
-    return carry_out(work, arguments)
+    carry_out(work, arguments)
 
 
 def work(recipe_path: Path, workspace: Workspace) -> Trained:
