@@ -176,6 +176,18 @@ def early_errors(found: Found) -> list[float]:
     )
 
 
+def over_estimates(found: Found) -> list[float]:
+    """How much more each run of quality has taken than was estimated, as a share of that, the least
+    first."""
+    runs = [run for scenario in SCENARIOS for run in quality(scenario)]
+    results = [found[run.name] for run in runs if run.name in found]
+    return sorted(
+        max(each.peak_bytes) / each.estimated_bytes - 1
+        for each in results
+        if each.estimated_bytes is not None
+    )
+
+
 def shared(column: str, strategy: str, processes: int) -> Run:
     """A short run that is measured for the memory of each of its processes."""
     return Run(SHARED_SCENARIO, column, strategy=strategy, processes=processes, steps=SHARED_STEPS)

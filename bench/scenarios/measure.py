@@ -25,7 +25,8 @@ from bench.scenarios.table import Run, Scenario
 from bench.scenarios.watch import Watch
 from finetune_operator.cli.job_file import read_job
 from finetune_operator.cli.machine import localize
-from finetune_trainer.recipe import Recipe
+from finetune_operator.cli.memory import size, this_machine
+from finetune_trainer.recipe import Device, Recipe
 from finetune_trainer.workspace import Workspace
 
 _Command = tuple[list[str], dict[str, str]]
@@ -104,6 +105,7 @@ async def measure(prepared: Prepared, threads: int, at_once: int = 1) -> Result:
         **quality,
         trained_parameters=outcome.trained_parameters(workspace),
         peak_bytes=[watch.peaks[rank] for rank in sorted(watch.peaks)],
+        estimated_bytes=_estimated(prepared),
         seconds=round(seconds, 1),
         steps=steps.count,
         step_seconds=round(steps.seconds, 3),
@@ -123,6 +125,13 @@ def _recipe(job: Path, run: Run) -> Recipe:
     content["compute"]["nodes"] = run.processes
     content["distribution"] = {"strategy": run.strategy}
     return Recipe.model_validate(content)
+
+
+def _estimated(prepared: Prepared) -> int | None:
+    if prepared.run.steps:
+        return None
+    choice = size(localize(read_job(prepared.job), 0), this_machine(Device.CPU)).choice
+    return choice.estimate.total if choice else None
 
 
 def _commands(prepared: Prepared, workspace: Workspace, threads: int) -> list[_Command]:

@@ -13,6 +13,7 @@ from bench.scenarios.claims import (
     held,
     of_column,
     of_parity,
+    over_estimates,
     ratios,
     share_of_full,
     shared,
@@ -24,6 +25,7 @@ from bench.scenarios.table import (
     COLUMNS,
     EARLY_STEPS,
     EARLY_TOLERANCE,
+    OVER_ESTIMATE,
     PARITY_STEPS,
     PARITY_TOLERANCE,
     SCENARIOS,
@@ -210,6 +212,13 @@ def _resources(found: Found) -> str:
             f"After {EARLY_STEPS} steps the time of a step is known within {EARLY_TOLERANCE:.0%}:"
             f" {verdict} ({len(errors)} runs, {errors[0]:+.0%} to {errors[-1]:+.0%} of what it was"
             " in the end).",
+            "",
+        ]
+    if over := over_estimates(found):
+        verdict = held([each <= OVER_ESTIMATE for each in over])
+        lines += [
+            f"A process takes at most {OVER_ESTIMATE:.0%} more than `finetune plan` says before it"
+            f" begins: {verdict} ({len(over)} runs, {over[0]:+.0%} to {over[-1]:+.0%}).",
             "",
         ]
     return "\n".join(lines) if len(lines) > 2 else ""

@@ -31,6 +31,8 @@ EARLY_STEPS = 10
 """After which the time of a step is to be known."""
 EARLY_TOLERANCE = 0.25
 """How far it may be from the time that a step took in the end."""
+OVER_ESTIMATE = 0.05
+"""How much more than `finetune plan` has told a process may take."""
 SHARE_OF_FULL = 0.9
 """Of Full's gain, what LoRA is claimed to reach."""
 
