@@ -218,7 +218,8 @@ def _resources(found: Found) -> str:
         verdict = held([each <= OVER_ESTIMATE for each in over])
         lines += [
             f"A process takes at most {OVER_ESTIMATE:.0%} more than `finetune plan` says before it"
-            f" begins: {verdict} ({len(over)} runs, {over[0]:+.0%} to {over[-1]:+.0%}).",
+            f" begins: {verdict} ({len(over)} runs, {over[0]:+.0%} to {over[-1]:+.0%}; without"
+            " QLoRA's, which load the unquantized model too in the end, where there is room).",
             "",
         ]
     return "\n".join(lines) if len(lines) > 2 else ""

@@ -255,3 +255,14 @@ def test_a_run_that_ended_with_an_error_is_shown_as_failed(tmp_path: Path) -> No
 def test_the_page_is_what_the_results_say() -> None:
     results = Results(RESULTS)
     assert PAGE.read_text() == page(results.found, results.broken), "make it again: make scenarios"
+
+
+def test_what_a_process_took_is_compared_with_what_its_plan_told() -> None:
+    taken = {
+        Run("chat", "LoRA").name: result(peak_bytes=[900], estimated_bytes=1000),
+        Run("chat", "Full").name: result(peak_bytes=[1100], estimated_bytes=1000),
+        Run("chat", "DoRA").name: result(peak_bytes=[5000]),
+        Run("chat", "QLoRA").name: result(peak_bytes=[5000], estimated_bytes=1000),
+    }
+    assert claims.over_estimates(taken) == [pytest.approx(-0.1), pytest.approx(0.1)]
+    assert "**fails** (2 runs, -10% to +10%;" in page(taken, {})
