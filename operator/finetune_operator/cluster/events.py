@@ -58,14 +58,13 @@ class EventRecorder:
         while True:
             await self._more.wait()
             self._more.clear()
-            while self._waiting:
-                await self._write_next()
-                await self._sleep(1 / WRITES_PER_SECOND)
+            await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Writes all that waits. Never raises an ApiError."""
+        """Writes all that waits, `WRITES_PER_SECOND` of it in each. Never raises an ApiError."""
         while self._waiting:
             await self._write_next()
+            await self._sleep(1 / WRITES_PER_SECOND)
 
     async def _write_next(self) -> None:
         involved, event, moment = self._waiting.popleft()
