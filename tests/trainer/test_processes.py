@@ -165,7 +165,7 @@ carry_out(lambda *_: None, argparse.Namespace(recipe=Path("recipe.json"), worksp
 
 
 def test_nothing_that_the_interpreter_does_in_the_end_undoes_what_is_done(tmp_path: Path) -> None:
-    """A thread of gloo's that still frees a tensor then aborts the process."""
+    """Threads of libraries that come back to it have aborted a process then."""
     message = {MESSAGE_VARIABLE: str(tmp_path / "message.json")}
     command = [sys.executable, "-c", DONE]
     done = subprocess.run(command, env=os.environ | message, check=False, timeout=120)

@@ -58,9 +58,10 @@ def carry_out(
 
 
 def _end(code: int) -> NoReturn:
-    """At once, without the interpreter's own end, which two kinds of threads do not survive: those
-    of a broken process group can wait there for the lost peer; and one of gloo's that still lets a
-    tensor go finds no interpreter to free it with, and aborts a process whose work is done."""
+    """At once, without the interpreter's own end: destructors of broken process groups can wait
+    there for the lost peer, and one of ninety-six runs aborted there when all its work was done
+    (SIGABRT, "terminate called without an active exception"), as threads do that come back to an
+    interpreter that is no more."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
