@@ -20,7 +20,7 @@ from typing import Any
 from bench.memory import page, tracked_page
 from bench.memory.claim import holds, in_use, tracks
 from bench.memory.configurations import SHAPES, Configuration, on_cpu, on_fake_tensors, on_gpu
-from finetune_trainer import allocator, onednn, threads
+from finetune_trainer import allocator, computing
 from finetune_trainer.memory.estimate import Estimate, Load, estimate
 from finetune_trainer.memory.families import architecture_from_config
 from finetune_trainer.memory.layout import Layout, Machine
@@ -122,8 +122,7 @@ def _measure(configuration: Configuration, way: Way) -> dict[str, Any]:
     """In a process of its own, so that nothing is left over from the one before."""
     command = [sys.executable, "-m", way.program, json.dumps(asdict(configuration))]
     device = Device(configuration.device)
-    environment = os.environ | threads.environment(usable()) | allocator.environment(device)
-    environment |= onednn.environment(device)
+    environment = os.environ | computing.environment(device, usable())
     made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     result: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
     return result

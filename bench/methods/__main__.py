@@ -18,7 +18,7 @@ from bench.methods.measure import Order
 from bench.methods.page import page
 from bench.methods.table import BOTH, LIBRARIES, NAMES, TOKENS, missed, table
 from bench.trainer.versions import versions
-from finetune_trainer import allocator, onednn, threads
+from finetune_trainer import computing
 from finetune_trainer.processors import usable
 from finetune_trainer.recipe import Device
 
@@ -47,8 +47,7 @@ def main() -> int:
 def _run(order: Order) -> dict[str, Any]:
     print(f"{order.library}, {order.quantization}, {order.methods} …", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "bench.methods.measure", json.dumps(asdict(order))]
-    environment = os.environ | threads.environment(usable()) | allocator.environment(Device.CPU)
-    environment |= onednn.environment(Device.CPU)
+    environment = os.environ | computing.environment(Device.CPU, usable())
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return made

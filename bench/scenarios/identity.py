@@ -18,6 +18,7 @@ _TRAINER = Path(finetune_trainer.__file__).parent
 _CODE = (
     "allocator.py",
     "answer_metrics.py",
+    "computing.py",
     "data",
     "engine",
     "evaluate.py",

@@ -52,7 +52,7 @@ class Result(Frozen):
     trained_parameters: int
     peak_bytes: list[int]
     """Highest anonymous resident memory, by rank."""
-    estimated_bytes: int | None = None
+    estimated_bytes: int | None
     """What `finetune plan` says that each process takes at most; None of short runs."""
     seconds: float
     """From the command to its end."""

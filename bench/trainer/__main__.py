@@ -19,7 +19,7 @@ from bench.trainer.page import page
 from bench.trainer.report import Report, begun
 from bench.trainer.table import table
 from bench.trainer.versions import versions
-from finetune_trainer import allocator, onednn, threads
+from finetune_trainer import computing, threads
 from finetune_trainer.processors import usable
 from finetune_trainer.recipe import Device
 
@@ -134,8 +134,7 @@ def _said(command: list[str], arguments: argparse.Namespace, launched: bool) -> 
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= {"OMP_NUM_THREADS": ours["OMP_NUM_THREADS"], "HF_HUB_OFFLINE": "1"}
     if launched:
-        device = Device(arguments.device)
-        environment |= ours | allocator.environment(device) | onednn.environment(device)
+        environment |= computing.environment(Device(arguments.device), usable())
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.splitlines()[-1]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from finetune_trainer import allocator, onednn, threads
+from finetune_trainer import computing
 from finetune_trainer.cgroup import Cgroup
 from finetune_trainer.commands import add_recipe_arguments
 from finetune_trainer.errors import (
@@ -228,9 +228,7 @@ def _environments(compute: Compute, number_of_threads: int) -> list[dict[str, st
     # What the user has set in compute.podTemplate.env goes before.
     shared = {
         "HF_HUB_OFFLINE": "1",
-        **threads.environment(number_of_threads),
-        **allocator.environment(compute.device),
-        **onednn.environment(compute.device),
+        **computing.environment(compute.device, number_of_threads),
     } | dict(os.environ)
     if compute.world_size == 1:
         return [shared]

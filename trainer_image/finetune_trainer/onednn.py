@@ -3,10 +3,9 @@
 It compiles one for each shape of a product in BF16, and torch keeps 1,024 of them in each of two
 caches, at a third to half a megabyte. Rows are as long as their texts, so that steps bring ever new
 shapes: LoRA on an encoder of 22 million weights held 600 MiB of kernels in the end, half of all
-that it took, and each of its first twenty steps took half as long again, for the kernel's memory
-that is taken from the system. With these numbers 1,309 MiB became 676, and a step 6 % shorter;
-SmolLM2-135M went from 990 to 767 MiB at the same speed. They hold the kernels of one layer's passes
-(some forty), which all layers share.
+that it took, and its first ten steps took half as long again as later ones, for the memory that the
+system had to give. With these numbers 1,309 MiB became 676, and a step 6 % shorter; SmolLM2-135M
+went from 990 to 767 MiB at the same speed. All layers share the kernels of one.
 """
 
 from finetune_trainer.recipe import Device

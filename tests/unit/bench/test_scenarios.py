@@ -53,6 +53,7 @@ def result(**changes: Any) -> Result:
         "baselines": {},
         "trained_parameters": 100,
         "peak_bytes": [1000],
+        "estimated_bytes": None,
         "seconds": 60.0,
         "steps": 72,
         "step_seconds": 1.0,
